@@ -1,0 +1,1 @@
+"""Pure numbers: profiles, distances, block bootstrap. Keep out: storage, clocks, decisions."""
