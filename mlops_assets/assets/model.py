@@ -1,0 +1,82 @@
+"""A model with its references resolved: everything that its assets need to know when they are built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.components.catalog import Catalog
+from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.spec import IngestionSpec, PartitionsSpec
+from mlops_assets.features.spec import FeatureViewSpec
+
+
+@dataclass(frozen=True)
+class View:
+    """One feature view that a model reads, and the folder that its SQL path counts from."""
+
+    spec: FeatureViewSpec
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model.
+
+    Attributes:
+        spec: What the file says.
+        folder: Folder of the file; paths in it count from here.
+        table: `source/table` whose windows cut the spine.
+        partitions: Those windows.
+        views: The views it reads, by name.
+        ingestions: The sources that its spine and views read, by name.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    table: str
+    partitions: PartitionsSpec
+    views: Mapping[str, View]
+    ingestions: Mapping[str, IngestionSpec]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def label_timeout(self) -> timedelta:
+        return timedelta(days=self.spec.spine.label_timeout_days)
+
+    @property
+    def exogenous(self) -> frozenset[str]:
+        """Features whose drift informs only."""
+        features = {reference.split(":")[1]: reference.split(":")[0] for reference in self.spec.features}
+        from_views = {name for name, view in features.items() if self.views[view].spec.features[name].exogenous}
+        return frozenset(from_views | set(self.spec.monitoring.exogenous))
+
+    def key(self, asset: str) -> dg.AssetKey:
+        return dg.AssetKey([self.name, asset])
+
+
+def resolve_model(catalog: Catalog, name: str) -> Model:
+    """Return a model with its references resolved.
+
+    Raises:
+        UnknownDefinition: The model, one of its views or one of their sources does not load.
+    """
+    entry = catalog.model(name)
+    spec = entry.spec
+    table, partitions = catalog.partitions_of(spec)
+    views = {view: View(catalog.view(view).spec, catalog.view(view).folder) for view in spec.views}
+    sources = [spec.spine.sources, *(view.spec.sources for view in views.values())]
+    names = {reference.split("/")[0] for references in sources for reference in references.values()}
+    return Model(
+        spec=spec,
+        folder=entry.folder,
+        table=table,
+        partitions=partitions,
+        views=views,
+        ingestions={source: catalog.ingestion(source).spec for source in sorted(names)},
+    )

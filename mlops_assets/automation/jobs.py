@@ -1,0 +1,85 @@
+"""The jobs of each definition, and their schedules.
+
+No job mixes partitioned and unpartitioned assets: such a job would ask for a partition to retrain, and ingest it again.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.model import Model
+from mlops_assets.assets.partitions import partitions_def
+from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.features.spec import FeatureViewSpec
+
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+RETRAINING_ASSETS = ("training_set", "candidate", "evaluation", "registered_version", "deployment")
+MONITORING_ASSETS = ("profile", "drift_report", "quality_report")
+Job = dg.JobDefinition | dg.UnresolvedAssetJobDefinition  # type: ignore[attr-defined]
+
+
+def ingestion_automation(spec: IngestionSpec) -> dg.Definitions:
+    """Return the job `<source>_ingest` and its schedule."""
+    keys = [raw_key(f"{spec.name}/{table}") for table in spec.tables]
+    keys += [dg.AssetKey(["quarantine", spec.name, table]) for table in spec.tables]
+    windows = partitions_def(spec.partitions) if spec.partitions else None
+    job = dg.define_asset_job(
+        f"{spec.name}_ingest",
+        selection=dg.AssetSelection.assets(*keys),
+        description=f"Load, audit and publish the tables of {spec.name}.",
+    )
+    return dg.Definitions(jobs=[job], schedules=_schedules(job, spec.schedule, windows))
+
+
+def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
+    """Return the schedule of one feature view; the job `features_refresh` belongs to the location."""
+    if spec.schedule is None:
+        return dg.Definitions()
+    schedule = dg.ScheduleDefinition(
+        name=f"{spec.name}_refresh_schedule",
+        job_name="features_refresh",
+        cron_schedule=spec.schedule,
+        execution_fn=lambda _: dg.RunRequest(asset_selection=[dg.AssetKey(["features", spec.name])]),
+    )
+    return dg.Definitions(schedules=[schedule])
+
+
+def model_automation(model: Model) -> dg.Definitions:
+    """Return the jobs `<model>_retrain`, `<model>_score` and `<model>_monitor`, with their schedules."""
+    windows = partitions_def(model.partitions)
+    retrain = _model_job(model, "retrain", RETRAINING_ASSETS, "Train, judge, register and deploy a new version.")
+    score = _model_job(model, "score", ["predictions"], "Score one window with the version routed at its start.")
+    monitor = _model_job(model, "monitor", MONITORING_ASSETS, "Profile one window, look for drift, join its labels.")
+    return dg.Definitions(
+        jobs=[retrain, score, monitor],
+        schedules=[
+            *_schedules(retrain, model.spec.retraining.schedule, None),
+            *_schedules(score, model.spec.scoring.schedule, windows),
+            *_schedules(monitor, model.spec.monitoring.schedule, windows),
+        ],
+    )
+
+
+def _model_job(model: Model, name: str, assets: Sequence[str], description: str) -> Job:
+    return dg.define_asset_job(
+        f"{model.name}_{name}",
+        selection=dg.AssetSelection.assets(*(model.key(asset) for asset in assets)),
+        description=description,
+        executor_def=EXECUTORS[model.spec.executor],
+    )
+
+
+def _schedules(
+    job: Job, cron: str | None, windows: dg.TimeWindowPartitionsDefinition | None
+) -> list[dg.ScheduleDefinition]:
+    if cron is None:
+        return []
+
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if windows is None:
+            return dg.RunRequest()
+        last = windows.get_last_partition_key(context.scheduled_execution_time)
+        return dg.RunRequest(partition_key=last) if last else dg.SkipReason("No window is complete yet.")
+
+    return [dg.ScheduleDefinition(name=f"{job.name}_schedule", job=job, cron_schedule=cron, execution_fn=request)]

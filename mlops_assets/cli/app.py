@@ -1,0 +1,117 @@
+"""The `mlops` command line: arguments in, exit codes out (0 fine, 1 findings or a failure, 2 misuse)."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_assets.settings import silence_telemetry
+
+silence_telemetry()
+
+app = typer.Typer(
+    name="mlops",
+    help="The machine-learning lifecycle as Dagster assets: one model is one file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+Defs = Annotated[Path | None, typer.Option("--defs", help="Folder of definition files.", file_okay=False, exists=True)]
+
+
+class Kind(StrEnum):
+    """The kinds of definition file."""
+
+    ingestion = "ingestion"
+    feature_view = "feature-view"
+    model = "model"
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from mlops_assets import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def check(defs: Defs = None) -> None:
+    """Validate every definition file, also its SQL, and name files that nothing loads."""
+    from mlops_assets.cli.check import check_files
+
+    raise typer.Exit(check_files(defs))
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="Name of an ingestion, a feature view or a model.")], defs: Defs = None
+) -> None:
+    """List what a definition file produces: assets, checks, jobs, schedules, sensors."""
+    from mlops_assets.cli.explain import explain_definition
+
+    explain_definition(name, defs)
+
+
+@app.command()
+def new(
+    kind: Annotated[Kind, typer.Argument(help="What to define.")],
+    name: Annotated[str, typer.Argument(help="Its name: lower case, digits and single underscores.")],
+    defs: Defs = None,
+) -> None:
+    """Write a commented definition file to start from."""
+    from mlops_assets.cli.new import write_new
+
+    write_new(kind.value, name, defs)
+
+
+@app.command()
+def demo(
+    weeks: Annotated[int, typer.Option(min=1, max=40, help="Weeks of 2013 to replay after March.")] = 40,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier demo and begin again.")] = False,
+) -> None:
+    """Train on three months of real flights, replay the rest of the year, and show what happened."""
+    from mlops_assets.cli.demo import run_demo
+
+    run_demo(weeks=weeks, restart=restart)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    serve_port: Annotated[int, typer.Option(help="Port of the model server.")] = 8080,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+) -> None:
+    """Start the Dagster UI, its daemon, the model server and the MLflow UI; Ctrl-C stops them all."""
+    from mlops_assets.cli.up import up as start
+
+    raise typer.Exit(start(port=port, serve_port=serve_port, mlflow_port=mlflow_port))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the routed version of every model over HTTP."""
+    from mlops_assets.cli.serve import serve as start
+
+    raise typer.Exit(start(host=host, port=port))
+
+
+def main() -> None:
+    """Run the command; an error that a person can mend is one red line, not a traceback."""
+    from mlops_assets.errors import MlopsError
+
+    try:
+        app()
+    except MlopsError as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Every definition file below one folder, read and checked together: what exists, and what is wrong with it.
+
+Add here: rules that need more than one file. Keep out: rules of one file (the specs) and anything that needs data.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mlops_assets.components.findings import Finding, from_validation
+from mlops_assets.components.positions import Document, read_documents
+from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.spec import IngestionSpec, PartitionsSpec
+from mlops_assets.errors import MlopsError
+from mlops_assets.features.spec import FeatureViewSpec
+
+COMPONENT_FILES = ("defs.yaml", "defs.yml", "component.yaml")
+PREFIX = "mlops_assets.components."
+SPECS: Mapping[str, type[BaseModel]] = {
+    f"{PREFIX}Ingestion": IngestionSpec,
+    f"{PREFIX}FeatureView": FeatureViewSpec,
+    f"{PREFIX}ModelLifecycle": ModelSpec,
+}
+
+Spec = TypeVar("Spec", IngestionSpec, FeatureViewSpec, ModelSpec)
+
+
+class UnknownDefinition(MlopsError):
+    """A name was asked for that no file defines."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"{kind} {name!r}",
+            found=f"no file that defines it (known: {', '.join(known) or 'none'})",
+            required="one of the known names",
+            remedy="Correct the name, or write the file with `mlops new`.",
+        )
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Spec]):
+    """One valid document: its spec, and where it was written."""
+
+    spec: Spec
+    file: Path
+    document: Document
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    def finding(self, place: tuple[str | int, ...], *, found: str, required: str, remedy: str) -> Finding:
+        """Return a finding that points at a place below `attributes` of this document."""
+        line = self.document.line(("attributes", *place))
+        return Finding(self.file, line, ".".join(map(str, place)), found, required, remedy)
+
+
+@dataclass
+class Catalog:
+    """All definitions below a folder, by kind and name, with the findings."""
+
+    root: Path
+    ingestions: dict[str, Entry[IngestionSpec]] = field(default_factory=dict)
+    views: dict[str, Entry[FeatureViewSpec]] = field(default_factory=dict)
+    models: dict[str, Entry[ModelSpec]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def ingestion(self, name: str) -> Entry[IngestionSpec]:
+        return _lookup("Ingestion", self.ingestions, name)
+
+    def view(self, name: str) -> Entry[FeatureViewSpec]:
+        return _lookup("Feature view", self.views, name)
+
+    def model(self, name: str) -> Entry[ModelSpec]:
+        return _lookup("Model", self.models, name)
+
+    def partitions_of(self, spec: ModelSpec) -> tuple[str, PartitionsSpec]:
+        """Return `(source/table, partitions)` of the table whose windows cut a model's spine.
+
+        Raises:
+            UnknownDefinition: No table of the spine is partitioned.
+        """
+        for reference in spec.spine.sources.values():
+            partitions = self.ingestion(reference.split("/")[0]).spec.partitions
+            if partitions is not None:
+                return reference, partitions
+        raise UnknownDefinition("Partitioned table for the spine of", spec.name, sorted(spec.spine.sources.values()))
+
+    def entries(self) -> Iterator[Entry[IngestionSpec] | Entry[FeatureViewSpec] | Entry[ModelSpec]]:
+        yield from self.ingestions.values()
+        yield from self.views.values()
+        yield from self.models.values()
+
+    def findings_in(self, folder: Path) -> list[Finding]:
+        """Return the findings of the files at or below a folder."""
+        return [finding for finding in self.findings if finding.file.is_relative_to(folder)]
+
+
+def read_catalog(root: Path) -> Catalog:
+    """Read every component file below `root`; mistakes become findings, never exceptions."""
+    catalog = Catalog(root)
+    for file in component_files(root):
+        for document in _documents(file, catalog):
+            _add(document, file, catalog)
+    _check_references(catalog)
+    return catalog
+
+
+def component_files(root: Path) -> list[Path]:
+    """Return the files that Dagster loads below `root`: one component file a folder, none below another one."""
+    own = next((root / name for name in COMPONENT_FILES if (root / name).is_file()), None)
+    if own is not None:
+        return [own]
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name != "__pycache__")
+    return [file for folder in folders for file in component_files(folder)]
+
+
+def _lookup(kind: str, entries: Mapping[str, Entry[Spec]], name: str) -> Entry[Spec]:
+    if name not in entries:
+        raise UnknownDefinition(kind, name, sorted(entries))
+    return entries[name]
+
+
+def _documents(file: Path, catalog: Catalog) -> list[Document]:
+    try:
+        return read_documents(file)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        catalog.findings.append(
+            Finding(file, line, "syntax", error.problem or "broken text", "a YAML document", "Correct the indentation or quotes.")
+        )
+        return []
+
+
+def _add(document: Document, file: Path, catalog: Catalog) -> None:
+    data = document.data if isinstance(document.data, dict) else {}
+    kind = str(data.get("type"))
+    if kind not in SPECS:
+        if kind.startswith(PREFIX) or kind == "None":
+            required = f"one of {', '.join(SPECS)}"
+            catalog.findings.append(
+                Finding(file, document.line(("type",)), "type", kind, required, "Correct the type.")
+            )
+        return
+    model = SPECS[kind]
+    try:
+        spec = model.model_validate(data.get("attributes") or {})
+    except ValidationError as error:
+        catalog.findings += from_validation(error, file=file, document=document, model=model)
+        return
+    _keep(Entry(spec, file, document), catalog)  # type: ignore[type-var, arg-type]
+
+
+def _keep(entry: Entry, catalog: Catalog) -> None:
+    kinds = {IngestionSpec: catalog.ingestions, FeatureViewSpec: catalog.views, ModelSpec: catalog.models}
+    taken = {other.spec.name: other for other in catalog.entries()}
+    other = taken.get(entry.spec.name)
+    if other is None:
+        kinds[type(entry.spec)][entry.spec.name] = entry
+        return
+    for one, two in [(entry, other), (other, entry)]:
+        catalog.findings.append(
+            one.finding(
+                ("name",),
+                found=f"{entry.spec.name!r}, which {two.file} uses too",
+                required="a name that no other file uses",
+                remedy="Rename one of the two.",
+            )
+        )
+
+
+def _check_references(catalog: Catalog) -> None:
+    for view in catalog.views.values():
+        catalog.findings += _missing_tables(view, view.spec.sources, ("sources",), catalog)
+    for model in catalog.models.values():
+        catalog.findings += _missing_tables(model, model.spec.spine.sources, ("spine", "sources"), catalog)
+        catalog.findings += _missing_features(model, catalog)
+        catalog.findings += _unpartitioned_spine(model, catalog)
+
+
+def _missing_tables(
+    entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog
+) -> Iterator[Finding]:
+    known = {f"{name}/{table}" for name, ingestion in catalog.ingestions.items() for table in ingestion.spec.tables}
+    for alias, reference in sources.items():
+        if reference not in known:
+            yield entry.finding(
+                (*place, alias),
+                found=repr(reference),
+                required=f"one of {', '.join(sorted(known)) or 'the tables of an Ingestion file (none loads)'}",
+                remedy="Correct the reference, or add the table to an Ingestion file.",
+            )
+
+
+def _missing_features(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    known = [f"{name}:{feature}" for name, view in catalog.views.items() for feature in view.spec.features]
+    seen: dict[str, str] = {}
+    for position, reference in enumerate(model.spec.features):
+        feature = reference.split(":")[1]
+        if reference not in known:
+            yield model.finding(
+                ("features", position),
+                found=repr(reference),
+                required=f"one of {', '.join(sorted(known)) or 'the features of a FeatureView file (none loads)'}",
+                remedy="Correct the reference, or add the feature to its view.",
+            )
+        elif feature in seen:
+            yield model.finding(
+                ("features", position),
+                found=f"{reference!r} beside {seen[feature]!r}",
+                required="feature names that differ within a model",
+                remedy="Rename the feature in one of the views.",
+            )
+        seen[feature] = reference
+
+
+def _unpartitioned_spine(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    sources = [reference.split("/")[0] for reference in model.spec.spine.sources.values()]
+    specs = [catalog.ingestions[name].spec for name in sources if name in catalog.ingestions]
+    if specs and all(spec.partitions is None for spec in specs):
+        yield model.finding(
+            ("spine", "sources"),
+            found=f"only unpartitioned sources ({', '.join(sources)})",
+            required="at least one source with `partitions:`, whose windows are scored and monitored",
+            remedy="Add `partitions:` to the Ingestion file of the spine's table.",
+        )

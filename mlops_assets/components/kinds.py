@@ -1,0 +1,90 @@
+"""The three component types: each takes its validated spec and asks `assets/` and `automation/` for definitions.
+
+Heavy factories are imported inside `build_defs`, so that asking for the list of kinds stays cheap.
+"""
+
+from typing import Any, ClassVar
+
+import dagster as dg
+from pydantic import BaseModel
+
+from mlops_assets.components.active import catalog_for
+from mlops_assets.components.scaffolding import TemplateScaffolder
+from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.features.spec import FeatureViewSpec
+
+
+class SpecComponent(dg.Component):
+    """A component whose attributes are one pydantic model.
+
+    The schema is plain pydantic rather than Dagster's `Resolvable`: that one turns every field into `T or str`, and one
+    mistake into four errors without a line.
+    """
+
+    schema: ClassVar[type[BaseModel]]
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return cls.schema
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "SpecComponent":
+        return cls(attributes)
+
+
+@dg.scaffold_with(TemplateScaffolder)
+class Ingestion(SpecComponent):
+    """A source and its tables: what is read, when, and the contract that its rows must keep."""
+
+    schema = IngestionSpec
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(tags=["ingestion", "contract"], owners=["team:mlops"])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from mlops_assets.assets.ingestion import ingestion_assets
+        from mlops_assets.automation.jobs import ingestion_automation
+
+        assets = dg.Definitions(assets=[ingestion_assets(self.spec)])
+        return dg.Definitions.merge(assets, ingestion_automation(self.spec))
+
+
+@dg.scaffold_with(TemplateScaffolder)
+class FeatureView(SpecComponent):
+    """Features of one entity, computed by one SQL query and shared by any number of models."""
+
+    schema = FeatureViewSpec
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(tags=["features"], owners=["team:mlops"])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from mlops_assets.assets.features import feature_view_asset
+
+        entry = catalog_for(context).view(self.spec.name)
+        return dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder)])
+
+
+@dg.scaffold_with(TemplateScaffolder)
+class ModelLifecycle(SpecComponent):
+    """One model, from training set to traffic, watched and retrained."""
+
+    schema = ModelSpec
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(tags=["model"], owners=["team:mlops"])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from mlops_assets.assets.lifecycle import lifecycle_assets
+        from mlops_assets.assets.model import resolve_model
+        from mlops_assets.automation.jobs import model_automation
+
+        model = resolve_model(catalog_for(context), self.spec.name)
+        return dg.Definitions.merge(dg.Definitions(assets=lifecycle_assets(model)), model_automation(model))

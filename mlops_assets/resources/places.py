@@ -1,0 +1,72 @@
+"""The places that assets work with: the lake, MLflow and this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from mlops_assets.clock import Clock, open_clock
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.lake.state import StateStore
+    from mlops_assets.registry.registry import Registry
+    from mlops_assets.training.tracking import Tracking
+
+
+class LakeResource(dg.ConfigurableResource):
+    """Tables, immutable files and small state objects below one root."""
+
+    root: str = Field(description="Absolute path or `s3://` URI; the environment's name is its last part.")
+
+    def state(self) -> "StateStore":
+        from mlops_assets.lake.state import open_state
+
+        return open_state(self.root)
+
+
+class MlflowResource(dg.ConfigurableResource):
+    """Experiment tracking and the model registry; never the global active run of `mlflow`."""
+
+    tracking_uri: str = Field(description="Tracking and registry URI.")
+    env: str = Field(description="Prefix of experiment and model names.")
+    artifact_root: str = Field(description="Where artifacts of new experiments go.")
+
+    def tracking(self) -> "Tracking":
+        from mlops_assets.training.tracking import Tracking
+
+        return Tracking(self.tracking_uri, self.env, self.artifact_root)
+
+    def registry(self) -> "Registry":
+        from mlops_assets.registry.registry import MlflowRegistry
+
+        return MlflowRegistry(self.tracking_uri, self.env)
+
+
+class MachineResource(dg.ConfigurableResource):
+    """What belongs to this machine: its clock, scratch space and the servers that run on it."""
+
+    home: str = Field(description="Absolute path of `MLOPS_HOME`.")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.home)
+
+    def clock(self) -> Clock:
+        return open_clock(self.folder)
+
+    def scratch(self, run_id: str) -> Path:
+        """Return the folder of one run for files that nobody needs after it."""
+        return self.folder / "scratch" / run_id
+
+
+def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:
+    """Bind the three resources to the places of one deployment."""
+    return {
+        "lake": LakeResource(root=settings.lake),
+        "mlflow": MlflowResource(
+            tracking_uri=settings.mlflow_uri, env=settings.env, artifact_root=f"{settings.home}/mlartifacts"
+        ),
+        "machine": MachineResource(home=str(settings.home)),
+    }
