@@ -1,0 +1,182 @@
+"""A saved model is a folder: the pipeline (skops, never pickle), golden rows, the request function, and a manifest.
+
+Add here: writing and reading that folder. Keep out: anything that knows a registry or a run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
+from mlops_assets.predictor.golden import TOLERANCE
+from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
+from mlops_assets.predictor.request import load_request
+from mlops_assets.predictor.scoring import score
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import pyarrow as pa
+
+    from mlops_assets.predictor.frame import Columns
+    from mlops_assets.predictor.request import RequestFeatures
+    from mlops_assets.predictor.signature import Kind, Signature
+
+MODEL, GOLDEN, REQUEST, PROFILE = "model.skops", "golden.json", "request.py", "reference_profile.json"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model, verified and replayed; safe to share between threads.
+
+    Attributes:
+        sha256: Identity of the saved model: the digest of its manifest, which names every other file's digest.
+    """
+
+    pipeline: Any
+    manifest: Manifest
+    sha256: str
+    request_features: RequestFeatures | None
+    reference_profile: dict[str, Any] | None
+
+    @property
+    def features(self) -> Mapping[str, Kind]:
+        return self.manifest.features
+
+    @property
+    def request_inputs(self) -> tuple[str, ...]:
+        return self.manifest.request_inputs
+
+    def predict(self, columns: Columns) -> np.ndarray[Any, Any]:
+        """Return one float64 per row: the probability of the positive class, or the predicted value.
+
+        Args:
+            columns: At least every feature of the model; null (or NaN, or None) where a value is unknown.
+        """
+        return score(self.pipeline, columns, self.manifest.signature)
+
+
+def save(
+    folder: Path,
+    pipeline: Any,
+    *,
+    signature: Signature,
+    golden: pa.Table,
+    facts: Mapping[str, Any],
+    request_source: bytes | None = None,
+    reference_profile: bytes | None = None,
+) -> Manifest:
+    """Write a model into `folder`; the manifest goes last, so a half-written folder never loads.
+
+    Args:
+        golden: A few rows of features (see `golden_rows`), saved with the scores that the pipeline gives now.
+        facts: What to remember of the training; values that JSON can hold.
+    """
+    import skops.io
+
+    model = skops.io.dumps(pipeline)
+    rows = {name: golden[name].to_pylist() for name in signature.features}
+    scores = score(pipeline, golden, signature).tolist()
+    files = {MODEL: model, GOLDEN: json.dumps({"rows": rows, "scores": scores}).encode()}
+    if request_source is not None:
+        load_request(request_source, file=REQUEST)
+        files[REQUEST] = request_source
+    if reference_profile is not None:
+        files[PROFILE] = reference_profile
+    manifest = Manifest(
+        task=signature.task,
+        features=dict(signature.features),
+        request_inputs=signature.request_inputs,
+        files={name: digest(data) for name, data in files.items()},
+        facts=dict(facts),
+        libraries={name: version(name) for name in LIBRARIES},
+        types=tuple(skops.io.get_untrusted_types(data=model)),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (files | {MANIFEST: encode(manifest)}).items():
+        (folder / name).write_bytes(data)
+    return manifest
+
+
+def load(uri: str) -> Predictor:
+    """Read a model from a folder (an absolute path or any fsspec URI), verify every file, and replay its golden rows.
+
+    Raises:
+        CorruptArtifact: A file is missing, changed, or not of this format.
+        UntrustedTypes: The model file holds types that the manifest does not declare.
+        GoldenMismatch: The scores differ from those at the time of saving.
+    """
+    import msgspec
+
+    head = _read(uri, MANIFEST)
+    try:
+        manifest = decode(head)
+    except msgspec.DecodeError as error:
+        raise CorruptArtifact(uri, MANIFEST, found=str(error), required="a manifest of this project") from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        found = f"schema_version {manifest.schema_version}"
+        raise CorruptArtifact(uri, MANIFEST, found=found, required=f"schema_version {SCHEMA_VERSION}")
+    files = {name: _read_verified(uri, name, sha) for name, sha in manifest.files.items()}
+    request, profile = files.get(REQUEST), files.get(PROFILE)
+    predictor = Predictor(
+        pipeline=_load_pipeline(uri, files[MODEL], manifest),
+        manifest=manifest,
+        sha256=digest(head),
+        request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
+        reference_profile=None if profile is None else json.loads(profile),
+    )
+    _replay(uri, predictor, files[GOLDEN])
+    return predictor
+
+
+def identity(uri: str) -> str:
+    """Return the sha256 of the saved model, without loading it."""
+    return digest(_read(uri, MANIFEST))
+
+
+def _read(uri: str, name: str) -> bytes:
+    import fsspec
+
+    try:
+        with fsspec.open(f"{uri}/{name}", "rb") as file:  # pyright: ignore[reportGeneralTypeIssues] (untyped library)
+            return file.read()  # pyright: ignore
+    except FileNotFoundError as error:
+        raise CorruptArtifact(uri, name, found="no such file", required="the file that was saved") from error
+
+
+def _read_verified(uri: str, name: str, sha256: str) -> bytes:
+    data = _read(uri, name)
+    if digest(data) != sha256:
+        raise CorruptArtifact(uri, name, found=f"sha256 {digest(data)}", required=f"sha256 {sha256}")
+    return data
+
+
+def _load_pipeline(uri: str, data: bytes, manifest: Manifest) -> Any:
+    import skops.io
+
+    undeclared = set(skops.io.get_untrusted_types(data=data)) - set(manifest.types)
+    if undeclared:
+        raise UntrustedTypes(uri, sorted(undeclared), manifest.types)
+    pipeline = skops.io.loads(data, trusted=list(manifest.types))
+    estimator = pipeline[-1]
+    if "n_jobs" in estimator.get_params():
+        estimator.set_params(n_jobs=1)  # a server scales by processes; threads inside a request only contend
+    return pipeline
+
+
+def _replay(uri: str, predictor: Predictor, golden: bytes) -> None:
+    import numpy as np
+    import pyarrow as pa
+
+    saved = json.loads(golden)
+    arrow = {"numeric": pa.float64(), "categorical": pa.string()}
+    rows = pa.table({name: pa.array(saved["rows"][name], arrow[kind]) for name, kind in predictor.features.items()})
+    difference = float(np.max(np.abs(predictor.predict(rows) - np.asarray(saved["scores"]))))
+    if not difference <= TOLERANCE:
+        libraries = ", ".join(f"{name} {found}" for name, found in predictor.manifest.libraries.items())
+        raise GoldenMismatch(uri, difference=difference, tolerance=TOLERANCE, libraries=libraries)

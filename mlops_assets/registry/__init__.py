@@ -1,0 +1,1 @@
+"""Model versions and their aliases. Nothing enters without an approved verdict."""
