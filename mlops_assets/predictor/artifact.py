@@ -176,7 +176,8 @@ def _replay(uri: str, predictor: Predictor, golden: bytes) -> None:
     saved = json.loads(golden)
     arrow = {"numeric": pa.float64(), "categorical": pa.string()}
     rows = pa.table({name: pa.array(saved["rows"][name], arrow[kind]) for name, kind in predictor.features.items()})
-    difference = float(np.max(np.abs(predictor.predict(rows) - np.asarray(saved["scores"]))))
+    scores = np.asarray(saved["scores"])
+    difference = float(np.max(np.abs(predictor.predict(rows) - scores) / np.maximum(np.abs(scores), 1)))
     if not difference <= TOLERANCE:
         libraries = ", ".join(f"{name} {found}" for name, found in predictor.manifest.libraries.items())
         raise GoldenMismatch(uri, difference=difference, tolerance=TOLERANCE, libraries=libraries)

@@ -19,13 +19,14 @@ def golden_rows(columns: Columns, signature: Signature) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from mlops_assets.predictor.frame import MISSING, feature_frame
+    from mlops_assets.predictor.frame import feature_frame
 
     frame = feature_frame(columns, signature)
     picked = frame.iloc[np.linspace(0, len(frame) - 1, ROWS - 3).astype(int)]
     table: dict[str, Any] = {}
     for name, kind in signature.features.items():
-        values = [None if value == MISSING or value != value else value for value in picked[name].tolist()]
+        arrow = pa.float64() if kind == "numeric" else pa.string()
         edges: list[Any] = [None, 1e30, -1e30] if kind == "numeric" else [None, "", "a category never seen"]
-        table[name] = pa.array([*values, *edges], pa.float64() if kind == "numeric" else pa.string())
+        values = pa.array(picked[name].to_numpy(), arrow, from_pandas=True)
+        table[name] = pa.concat_arrays([values, pa.array(edges, arrow)])
     return pa.table(table)

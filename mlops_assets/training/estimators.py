@@ -1,0 +1,88 @@
+"""From the estimator named in a file to an unfitted object.
+
+Add here: a further form of name. Keep out: fitting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.predictor.signature import Task
+    from mlops_assets.training.spec import TrainingSpec
+
+XGBOOST_DEFAULTS: dict[str, Any] = {
+    "n_estimators": 300,
+    "learning_rate": 0.1,
+    "max_depth": 5,
+    "min_child_weight": 5,
+    "subsample": 0.8,
+    "colsample_bytree": 0.8,
+    "tree_method": "hist",
+}
+SKLEARN_MODULES = ("linear_model", "ensemble", "tree", "neighbors", "naive_bayes", "svm", "neural_network", "dummy")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a fit besides the rows: enough to do it again."""
+
+    estimator: str
+    params: Mapping[str, Any]
+    seed: int
+    threads: int
+
+    @property
+    def is_xgboost(self) -> bool:
+        return self.estimator == "xgboost"
+
+
+def recipe_of(spec: TrainingSpec) -> Recipe:
+    """Fill the defaults in."""
+    defaults = XGBOOST_DEFAULTS if spec.estimator == "xgboost" else {}
+    return Recipe(spec.estimator, {**defaults, **spec.params}, spec.seed, spec.threads)
+
+
+def make_estimator(recipe: Recipe, task: Task) -> Any:
+    """Return the unfitted estimator, seeded, on the recipe's number of threads.
+
+    Raises:
+        UnknownEstimator: It cannot be found or built.
+        NoProbabilities: The task is binary and the estimator predicts classes only.
+    """
+    try:
+        estimator = _factory(recipe.estimator, task)(**recipe.params)
+        known = estimator.get_params()
+        ours = {"random_state": recipe.seed, "n_jobs": recipe.threads}
+        estimator.set_params(**{name: value for name, value in ours.items() if name in known})
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UnknownEstimator(recipe.estimator, found=f"{type(error).__name__}: {error}") from error
+    if task == "binary" and not hasattr(estimator, "predict_proba"):
+        raise NoProbabilities(recipe.estimator)
+    return estimator
+
+
+def _factory(name: str, task: Task) -> Any:
+    if name == "xgboost":
+        import xgboost
+
+        return xgboost.XGBClassifier if task == "binary" else xgboost.XGBRegressor
+    if ":" in name:
+        module, attribute = name.split(":")
+        return getattr(import_module(module), attribute)
+    return _sklearn_class(name)
+
+
+def _sklearn_class(name: str) -> Any:
+    module, class_name = name.rsplit(".", 1)
+    modules = [module] if "." in module else [f"sklearn.{part}" for part in SKLEARN_MODULES]
+    for candidate in map(import_module, modules):
+        if hasattr(candidate, class_name):
+            return getattr(candidate, class_name)
+    raise AttributeError(f"no class {class_name} in {', '.join(modules)}")

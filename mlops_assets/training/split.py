@@ -1,0 +1,82 @@
+"""Divide rows by time: train, gap, validation, gap, test. No row of a later part is ever before one of an earlier part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.training.errors import SingleClassWindow, TooFewRows
+from mlops_assets.training.labels import labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from mlops_assets.predictor.signature import Task
+    from mlops_assets.training.spec import SplitSpec
+
+    Rows = np.ndarray[Any, Any]
+
+PARTS = ("train", "validation", "test")
+LEAST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of each part, ascending; rows inside a gap belong to none."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelta) -> Split:
+    """Divide a training set by `prediction_time`, counted back from its newest row.
+
+    Args:
+        label_delay: How long a label may take to arrive. A gap is at least that long, so that whoever trained at the
+            end of one part could have known all its labels at the start of the next.
+
+    Raises:
+        AllCensored: No row is labelled.
+        TooFewRows: A part has fewer than `LEAST_ROWS` rows.
+        SingleClassWindow: A part of a binary model's rows has one class only.
+    """
+    import numpy as np
+
+    y = labels(table, task)
+    times = prediction_times(table)
+    gap = max(timedelta(days=spec.embargo_days), label_delay)
+    end = int(times.max())
+    test_from = end - _micros(timedelta(days=spec.test_days))
+    validation_to = test_from - _micros(gap)
+    validation_from = validation_to - _micros(timedelta(days=spec.validation_days))
+    train_to = validation_from - _micros(gap)
+    bounds = ((int(times.min()) - 1, train_to), (validation_from, validation_to), (test_from, end))
+    parts = [np.flatnonzero((times > low) & (times <= high)) for low, high in bounds]
+    for name, rows, (low, high) in zip(PARTS, parts, bounds, strict=True):
+        _require(name, y[rows], task, interval=f"{_text(low)} to {_text(high)}")
+    return Split(*parts)
+
+
+def prediction_times(table: pa.Table) -> Rows:
+    """Return `prediction_time` in microseconds since 1970."""
+    import pyarrow as pa
+
+    return table["prediction_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+
+
+def _require(part: str, y: Rows, task: Task, *, interval: str) -> None:
+    if len(y) < LEAST_ROWS:
+        raise TooFewRows(part, rows=len(y), required=LEAST_ROWS, interval=interval)
+    if task == "binary" and y.min() == y.max():
+        raise SingleClassWindow(part, rows=len(y), label=int(y[0]), interval=interval)
+
+
+def _micros(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+def _text(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros / 1e6, UTC):%Y-%m-%d %H:%M}"
