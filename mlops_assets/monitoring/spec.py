@@ -12,11 +12,16 @@ class MonitoringSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    schedule: str | None = Field(
+        None,
+        pattern=r"^\S+( \S+){4}$",
+        description="Five-field cron line (UTC) that monitors the last complete window.",
+    )
     baseline_windows: int = Field(8, ge=1, description="Earlier windows whose sum a window is compared with.")
     min_history: int = Field(8, ge=2, description="Earlier distances needed before a feature can alarm.")
     z: float = Field(5.0, gt=0, description="Standard deviations above the feature's own earlier distances.")
     psi_floor: float = Field(
-        0.02, ge=0, description="A change with a smaller PSI (10 bins) and a smaller KS never alarms."
+        0.02, gt=0, description="A change with a smaller PSI (10 bins) and a smaller KS never alarms."
     )
     ks_floor: float = Field(0.03, ge=0, description="See psi_floor; KS exists for numeric features only.")
     missing_jump: Share = Field(

@@ -1,29 +1,26 @@
 """Count a table on fixed bins: kilobytes that stand for a window, and that add up over windows and machines.
 
-Add here: what is counted. Keep out: comparing two profiles (distances.py) and deciding (monitoring/).
+Add here: what is counted. Keep out: choosing the bins (grid.py), comparing two profiles (distances.py) and deciding (monitoring/).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.stats.columns import category_counts, sorted_values
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Kind = Literal["numeric", "categorical"]
-QUANTILES = 120  # a multiple of 10, so that the deciles are edges too
-DECILE = QUANTILES // 10
-MAX_CATEGORIES = 200
+    from mlops_assets.stats.grid import Grid, NumericGrid
 
 
 class GridMismatch(MlopsError):
@@ -39,33 +36,6 @@ class GridMismatch(MlopsError):
 
 
 @dataclass(frozen=True)
-class NumericGrid:
-    """Bins of one numeric column: `(-inf, e0), [e0, e1), ..., [en, inf)`.
-
-    Attributes:
-        edges: Ascending quantiles of the training data, its minimum, and the float after its maximum.
-        coarse: The `edges` (as positions) that bound the about 10 bins on which PSI is computed.
-    """
-
-    edges: tuple[float, ...]
-    coarse: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The bins of every monitored column, fixed when a model is trained."""
-
-    numeric: dict[str, NumericGrid]
-    categorical: dict[str, tuple[str, ...]]
-    schema_version: int = 1
-
-    @property
-    def id(self) -> str:
-        """Return a short name that is equal exactly for equal grids."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
 class NumericCounts:
     """One numeric column of one window; `counts` has one entry per bin, and infinities count as missing."""
 
@@ -75,6 +45,23 @@ class NumericCounts:
     high: float | None
     total: float
     squares: float
+
+    @property
+    def bins(self) -> tuple[int, ...]:
+        """Return all rows that have a value, by bin."""
+        return self.counts
+
+    @property
+    def missing_share(self) -> float:
+        """Return the share of rows without a value; 0 of no rows."""
+        return _share(self.missing, sum(self.bins))
+
+    @property
+    def deviation(self) -> float:
+        """Return the standard deviation of the values; 0 for none."""
+        values = sum(self.counts)
+        mean = self.total / max(values, 1)
+        return max(self.squares / max(values, 1) - mean**2, 0.0) ** 0.5
 
     def __add__(self, other: NumericCounts) -> NumericCounts:
         return NumericCounts(
@@ -95,6 +82,21 @@ class CategoricalCounts:
     other: int
     missing: int
 
+    @property
+    def bins(self) -> tuple[int, ...]:
+        """Return all rows that have a value, by bin; the last bin is everything that the grid does not list."""
+        return (*self.counts, self.other)
+
+    @property
+    def missing_share(self) -> float:
+        """Return the share of rows without a value; 0 of no rows."""
+        return _share(self.missing, sum(self.bins))
+
+    @property
+    def other_share(self) -> float:
+        """Return the share of unlisted categories among the rows that have a value."""
+        return _share(self.other, sum(self.counts))
+
     def __add__(self, other: CategoricalCounts) -> CategoricalCounts:
         return CategoricalCounts(
             _sum(self.counts, other.counts), self.other + other.other, self.missing + other.missing
@@ -111,6 +113,10 @@ class Profile:
     categorical: dict[str, CategoricalCounts]
     schema_version: int = 1
 
+    def column(self, name: str) -> NumericCounts | CategoricalCounts:
+        """Return the counts of one column."""
+        return self.numeric[name] if name in self.numeric else self.categorical[name]
+
     def __add__(self, other: Profile) -> Profile:
         if self.grid_id != other.grid_id:
             raise GridMismatch(self.grid_id, other.grid_id)
@@ -120,6 +126,11 @@ class Profile:
             numeric={name: counts + other.numeric[name] for name, counts in self.numeric.items()},
             categorical={name: counts + other.categorical[name] for name, counts in self.categorical.items()},
         )
+
+    @property
+    def id(self) -> str:
+        """Return a short name that is equal exactly for equal profiles."""
+        return hashlib.sha256(self.to_json()).hexdigest()[:16]
 
     def to_json(self) -> bytes:
         """Return the profile as JSON; the same profile gives the same bytes."""
@@ -136,25 +147,12 @@ def sum_profiles(profiles: list[Profile]) -> Profile:
     return reduce(add, profiles)
 
 
-def build_grid(table: pa.Table, kinds: Mapping[str, Kind]) -> Grid:
-    """Choose the bins from training data.
-
-    Args:
-        table: Training rows; columns that `kinds` does not name are ignored.
-        kinds: Columns to monitor, and how to count them.
-    """
-    return Grid(
-        numeric={name: _numeric_grid(_values(table, name)) for name, kind in kinds.items() if kind == "numeric"},
-        categorical={name: _top_categories(table, name) for name, kind in kinds.items() if kind == "categorical"},
-    )
-
-
 def profile(table: pa.Table, grid: Grid) -> Profile:
     """Count `table` on `grid` in one pass per column; an absent column counts as missing in every row."""
     return Profile(
         grid_id=grid.id,
         rows=table.num_rows,
-        numeric={name: _count_numeric(_values(table, name), bins) for name, bins in grid.numeric.items()},
+        numeric={name: _count_numeric(sorted_values(table, name), bins) for name, bins in grid.numeric.items()},
         categorical={name: _count_categories(table, name, known) for name, known in grid.categorical.items()},
     )
 
@@ -163,28 +161,8 @@ def _sum(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def _values(table: pa.Table, name: str) -> np.ndarray:
-    """Return the column as ascending floats with whatever is missing or infinite at the end as NaN."""
-    import numpy as np
-    import pyarrow as pa
-
-    if name not in table.column_names or pa.types.is_null(table.schema.field(name).type):
-        return np.full(table.num_rows, np.nan)
-    values = table.column(name).cast(pa.float64()).to_numpy()
-    return np.sort(np.where(np.isfinite(values), values, np.nan))
-
-
-def _numeric_grid(values: np.ndarray) -> NumericGrid:
-    import numpy as np
-
-    finite = values[~np.isnan(values)]
-    if not len(finite):
-        return NumericGrid((), ())
-    inner = np.quantile(finite, np.arange(1, QUANTILES) / QUANTILES, method="inverted_cdf")
-    ends = finite[0], np.nextafter(finite[-1], np.inf)
-    edges = np.unique([*ends, *inner])
-    deciles = np.unique(inner[DECILE - 1 :: DECILE]) if len(edges) > 11 else edges
-    return NumericGrid(tuple(edges.tolist()), tuple(np.searchsorted(edges, deciles).tolist()))
+def _share(part: int, rest: int) -> float:
+    return part / (part + rest) if part else 0.0
 
 
 def _count_numeric(values: np.ndarray, bins: NumericGrid) -> NumericCounts:
@@ -202,23 +180,8 @@ def _count_numeric(values: np.ndarray, bins: NumericGrid) -> NumericCounts:
     )
 
 
-def _category_counts(table: pa.Table, name: str) -> dict[str | None, int]:
-    import pyarrow as pa
-
-    if name not in table.column_names:
-        return {None: table.num_rows}
-    counted = table.column(name).cast(pa.string()).value_counts()
-    return {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
-
-
-def _top_categories(table: pa.Table, name: str) -> tuple[str, ...]:
-    counts = _category_counts(table, name)
-    known = sorted((value for value in counts if value is not None), key=lambda value: (-counts[value], value))
-    return tuple(known[:MAX_CATEGORIES])
-
-
 def _count_categories(table: pa.Table, name: str, known: tuple[str, ...]) -> CategoricalCounts:
-    counts = _category_counts(table, name)
+    counts = category_counts(table, name)
     missing = counts.pop(None, 0)
     listed = tuple(counts.pop(value, 0) for value in known)
     return CategoricalCounts(counts=listed, other=sum(counts.values()), missing=missing)
