@@ -36,13 +36,16 @@ class Predictor:
 
     Attributes:
         sha256: Identity of the saved model: the digest of its manifest, which names every other file's digest.
+        request_features: The function of `request_source`, called with the columns of `request_inputs`.
+        reference_profile: The profile of the training rows, as it was given to `save`.
     """
 
     pipeline: Any
     manifest: Manifest
     sha256: str
     request_features: RequestFeatures | None
-    reference_profile: dict[str, Any] | None
+    request_source: bytes | None
+    reference_profile: bytes | None
 
     @property
     def features(self) -> Mapping[str, Kind]:
@@ -122,13 +125,14 @@ def load(uri: str) -> Predictor:
         found = f"schema_version {manifest.schema_version}"
         raise CorruptArtifact(uri, MANIFEST, found=found, required=f"schema_version {SCHEMA_VERSION}")
     files = {name: _read_verified(uri, name, sha) for name, sha in manifest.files.items()}
-    request, profile = files.get(REQUEST), files.get(PROFILE)
+    request = files.get(REQUEST)
     predictor = Predictor(
         pipeline=_load_pipeline(uri, files[MODEL], manifest),
         manifest=manifest,
         sha256=digest(head),
         request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
-        reference_profile=None if profile is None else json.loads(profile),
+        request_source=request,
+        reference_profile=files.get(PROFILE),
     )
     _replay(uri, predictor, files[GOLDEN])
     return predictor
