@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.lake.files import read_bytes
 from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
@@ -170,8 +171,13 @@ def commit_properties(uri: str, version: int) -> dict[str, str]:
     Raises:
         TableNotFound: No such table or version.
     """
-    commits = {commit["version"]: commit for commit in _open(uri, version).history()}
-    return json.loads(commits.get(version, {}).get(PROPERTIES_KEY, "{}"))
+    try:
+        log = read_bytes(join(_place(uri), "_delta_log", f"{version:020d}.json"))
+    except FileNotFoundError as error:
+        raise TableNotFound(uri, version=version, detail="no such version") from error
+    actions = [json.loads(line) for line in log.splitlines()]
+    facts = next((action["commitInfo"].get(PROPERTIES_KEY) for action in actions if "commitInfo" in action), None)
+    return json.loads(facts or "{}")
 
 
 def _commit(

@@ -1,0 +1,160 @@
+"""Small objects that several processes change: each has a generation, and a change names the generation that it saw.
+
+Add here: stores. Keep out: what an object means; its owner keeps a `schema_version` inside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlops_assets.errors import MlopsError
+from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
+from mlops_assets.lake.uris import is_local, join, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA_VERSION = 1
+SUFFIX = ".json"
+ABSENT = 0
+
+
+class StateConflict(MlopsError):
+    """Somebody else changed the object first; it was left as they made it."""
+
+    def __init__(self, key: str, *, found: int, required: int) -> None:
+        self.generation = found
+        super().__init__(
+            f"State {key}",
+            found=f"generation {found}",
+            required=f"generation {required}",
+            remedy="Read it again, decide again, and swap with the generation that you then read.",
+        )
+
+
+class UnreadableState(MlopsError):
+    """An object was written by a newer release, or by hand."""
+
+    def __init__(self, key: str, detail: str) -> None:
+        super().__init__(
+            f"State {key}",
+            found=detail,
+            required=f"an object of schema_version {SCHEMA_VERSION}",
+            remedy="Run the release that wrote it, or restore the file from a backup.",
+        )
+
+
+class UnsupportedState(MlopsError):
+    """No store for this kind of place."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"State below {uri}",
+            found="an object store",
+            required="a local path",
+            remedy="Point MLOPS_LAKE at a local folder.",
+        )
+
+
+class StateStore(Protocol):
+    """Objects by key, changed by compare-and-swap."""
+
+    def read(self, key: str) -> tuple[dict[str, Any], int] | None:
+        """Return an object and its generation, or None."""
+        ...
+
+    def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
+        """Store `value` if the object is still at `generation` (0: absent) and return the new generation.
+
+        Raises:
+            StateConflict: It is at another generation.
+        """
+        ...
+
+    def put_if_absent(self, key: str, value: dict[str, Any]) -> bool:
+        """Store `value` unless the key is taken; tell whether it was stored."""
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that start with `prefix`, sorted."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """Objects as files below a folder; the kernel frees the lock of a process that dies."""
+
+    root: str
+
+    def read(self, key: str) -> tuple[dict[str, Any], int] | None:
+        try:
+            data = read_bytes(self._uri(key))
+        except FileNotFoundError:
+            return None
+        return _decoded(key, data)
+
+    def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
+        with self._locked():
+            held = self.read(key)
+            found = held[1] if held else ABSENT
+            if found != generation:
+                raise StateConflict(key, found=found, required=generation)
+            write_bytes(self._uri(key), _encoded(value, found + 1))
+            return found + 1
+
+    def put_if_absent(self, key: str, value: dict[str, Any]) -> bool:
+        if exists(self._uri(key)):
+            return False
+        try:
+            self.swap(key, value, generation=ABSENT)
+        except StateConflict:
+            return False
+        return True
+
+    def keys(self, prefix: str) -> list[str]:
+        folder = join(self.root, prefix.rpartition("/")[0]).rstrip("/")
+        names = [uri.removeprefix(self.root.rstrip("/") + "/") for uri in list_files(folder)]
+        keys = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+        return [key for key in keys if key.startswith(prefix)]
+
+    def _uri(self, key: str) -> str:
+        return join(self.root, key + SUFFIX)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = local_path(join(self.root, ".state.lock"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def open_state(root_uri: str) -> StateStore:
+    """Return the store below `root_uri`.
+
+    Raises:
+        UnsupportedState: The place has no store.
+    """
+    if not is_local(root_uri):
+        raise UnsupportedState(root_uri)
+    return LocalState(str(local_path(root_uri)))
+
+
+def _encoded(value: dict[str, Any], generation: int) -> bytes:
+    envelope = {"schema_version": SCHEMA_VERSION, "generation": generation, "value": value}
+    return json.dumps(envelope, indent=1, sort_keys=True).encode()
+
+
+def _decoded(key: str, data: bytes) -> tuple[dict[str, Any], int]:
+    try:
+        envelope = json.loads(data)
+        version, value, generation = envelope["schema_version"], envelope["value"], envelope["generation"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableState(key, f"{len(data)} bytes that are no state object") from error
+    if version != SCHEMA_VERSION:
+        raise UnreadableState(key, f"schema_version {version}")
+    return value, generation
