@@ -5,6 +5,7 @@ that its verdict was never about.
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import dagster as dg
 
@@ -15,6 +16,10 @@ CANDIDATE = "mlops/candidate"
 TRAINING_SET = "mlops/training_set"
 AS_OF = "mlops/as_of"
 EVENTS = "mlops/events"
+MODEL = "mlops/model"
+REASON = "mlops/reason"
+VERDICT = "mlops/verdict"
+LAUNCHED_AT = "mlops/launched_at"
 _LOOK_BACK = 200
 
 
@@ -50,9 +55,9 @@ def bound_training_set(context: dg.AssetExecutionContext, model: Model) -> str:
     return own or _latest_value(context, model, "training_set", TRAINING_SET)
 
 
-def bound_events(context: dg.AssetExecutionContext) -> list[str]:
-    """Return the ids of the events that this run answers."""
-    return [event for event in context.run.tags.get(EVENTS, "").split(",") if event]
+def note_verdict(context: dg.AssetExecutionContext, verdict: Literal["promoted", "rejected"]) -> None:
+    """Tag the run with what became of its candidate; the sensor ends the events that the run answers."""
+    context.instance.add_run_tags(context.run_id, {VERDICT: verdict})
 
 
 def _lineage(context: dg.AssetExecutionContext) -> Iterator[str]:
@@ -66,7 +71,8 @@ def _lineage(context: dg.AssetExecutionContext) -> Iterator[str]:
 
 def _value_in_runs(context: dg.AssetExecutionContext, key: dg.AssetKey, name: str, run_ids: list[str]) -> str | None:
     records = context.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key), limit=_LOOK_BACK).records
-    values = {record.run_id: str(_metadata(record)[name].value) for record in records if name in _metadata(record)}
+    newest_last = [record for record in reversed(records) if name in _metadata(record)]
+    values = {record.run_id: str(_metadata(record)[name].value) for record in newest_last}
     return next((values[run_id] for run_id in run_ids if run_id in values), None)
 
 

@@ -9,7 +9,8 @@ import dagster as dg
 
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
-from mlops_assets.contract.spec import IngestionSpec, PartitionsSpec
+from mlops_assets.contract.partitions import PartitionsSpec
+from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
 
 

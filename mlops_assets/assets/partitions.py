@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time
 
 import dagster as dg
 
-from mlops_assets.contract.spec import PartitionsSpec
+from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.lake.windows import Window
 
 KINDS = {

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from mlops_assets.components.findings import Finding, from_validation
 from mlops_assets.components.positions import Document, read_documents
 from mlops_assets.components.schema import ModelSpec
-from mlops_assets.contract.spec import IngestionSpec, PartitionsSpec
+from mlops_assets.contract.partitions import PartitionsSpec
+from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.spec import FeatureViewSpec
 

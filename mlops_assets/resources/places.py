@@ -48,6 +48,7 @@ class MachineResource(dg.ConfigurableResource):
     """What belongs to this machine: its clock, scratch space and the servers that run on it."""
 
     home: str = Field(description="Absolute path of `MLOPS_HOME`.")
+    env: str = Field(description="Name of the deployment (`MLOPS_ENV`); servers of another one are not waited for.")
 
     @property
     def folder(self) -> Path:
@@ -68,5 +69,5 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:
         "mlflow": MlflowResource(
             tracking_uri=settings.mlflow_uri, env=settings.env, artifact_root=f"{settings.home}/mlartifacts"
         ),
-        "machine": MachineResource(home=str(settings.home)),
+        "machine": MachineResource(home=str(settings.home), env=settings.env),
     }

@@ -1,0 +1,67 @@
+"""A fitted candidate, with everything that explains it in one MLflow run."""
+
+import dagster as dg
+
+from mlops_assets.assets.binding import CANDIDATE, EVENTS, REASON, TRAINING_SET, bound_training_set
+from mlops_assets.assets.metadata import numbers, picture
+from mlops_assets.assets.model import Model
+from mlops_assets.resources.places import LakeResource, MlflowResource
+
+
+def candidate_asset(model: Model) -> dg.AssetsDefinition:
+    """Return `<model>/candidate`: one fit on one training set; its id is the id of its MLflow run."""
+    spec = model.spec
+
+    @dg.asset(
+        key=model.key("candidate"),
+        deps=[model.key("training_set")],
+        group_name=model.name,
+        owners=spec.owners,
+        kinds={"mlflow", spec.training.estimator.split(".")[0].split(":")[0].lower()},
+        pool=f"train_{model.name}",
+        description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
+    )
+    def candidate(
+        context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource
+    ) -> dg.MaterializeResult:
+        from mlops_assets.features.training_set import load
+        from mlops_assets.training.fit import train
+        from mlops_assets.training.log import log_candidate
+
+        uri = bound_training_set(context, model)
+        training_set = load(uri)
+        with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
+            fitted = train(
+                training_set.table,
+                task=spec.task,
+                features=training_set.manifest.features,
+                request_inputs=spec.request.inputs,
+                split_spec=spec.split,
+                spec=spec.training,
+                label_delay=model.label_timeout,
+            )
+            logged = log_candidate(
+                run,
+                fitted,
+                training_set.table,
+                facts={"training_set_uri": uri, **training_set.manifest.lineage},
+                request_source=(model.folder / spec.request.file).read_bytes() if spec.request.file else None,
+                windows=model.partitions.windows(training_set.manifest.as_of),
+            )
+        return dg.MaterializeResult(
+            metadata={
+                CANDIDATE: run.run_id,
+                TRAINING_SET: uri,
+                "mlflow_run": dg.MetadataValue.url(run.url),
+                "artifact": logged.artifact_uri,
+                **numbers(fitted.metrics),
+                **{name: picture(png, title=name) for name, png in logged.plots.items()},
+            }
+        )
+
+    return candidate
+
+
+def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+    named = {name: context.run.tags[name] for name in (EVENTS, REASON) if name in context.run.tags}
+    return {"dagster/run_id": context.run_id, **named}

@@ -1,0 +1,110 @@
+"""The verdict on a candidate, and the registered version that it allows."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.assets.binding import CANDIDATE, EVENTS, bound_candidate, note_verdict
+from mlops_assets.assets.metadata import numbers, table
+from mlops_assets.assets.model import Model
+from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
+
+if TYPE_CHECKING:
+    from mlops_assets.predictor.artifact import Predictor
+
+GATE = "gate"
+
+
+def evaluation_asset(model: Model) -> dg.AssetsDefinition:
+    """Return `<model>/evaluation`: floor, baseline and champion on the test rows; its blocking check is the gate."""
+    key = model.key("evaluation")
+
+    @dg.asset(
+        key=key,
+        deps=[model.key("candidate")],
+        check_specs=[
+            dg.AssetCheckSpec(GATE, asset=key, blocking=True, description="Every criterion of the gate is met.")
+        ],
+        group_name=model.name,
+        owners=model.spec.owners,
+        kinds={"gate"},
+        description="The verdict: every criterion with its interval. Registration reads it again.",
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
+    ):
+        from mlops_assets.evaluation.evaluate import evaluate
+        from mlops_assets.evaluation.verdict import Approved
+        from mlops_assets.features.training_set import load
+
+        run = mlflow.tracking().open_run(bound_candidate(context, model))
+        verdict = evaluate(
+            load(run.tags()["mlops/training_set_uri"]).table,
+            run,
+            champion=_champion(lake, model),
+            split_spec=model.spec.split,
+            label_delay=model.label_timeout,
+            gate=model.spec.gate,
+            refit_approved=model.spec.training.refit,
+            now=machine.clock().now(),
+        )
+        approved = isinstance(verdict, Approved)
+        if not approved:
+            note_verdict(context, "rejected")
+        yield dg.MaterializeResult(
+            metadata={
+                CANDIDATE: run.run_id,
+                "mlflow_run": dg.MetadataValue.url(run.url),
+                "verdict": "approved" if approved else "rejected",
+                "criteria": table(
+                    ("criterion", "observed", "low", "high", "threshold", "passed"),
+                    [(c.name, c.observed, c.low, c.high, c.threshold, c.passed) for c in verdict.criteria],
+                ),
+                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes))),
+                **numbers({criterion.name: criterion.observed for criterion in verdict.criteria}, prefix="gate/"),
+            }
+        )
+        yield dg.AssetCheckResult(check_name=GATE, passed=approved, description="; ".join(verdict.reasons))
+
+    return evaluation
+
+
+def _champion(lake: LakeResource, model: Model) -> "Predictor | None":
+    """Return the model that takes traffic now, if there is one."""
+    from mlops_assets.predictor.artifact import load
+    from mlops_assets.rollout.routing import read_routing
+
+    routing = read_routing(lake.state(), model.name)
+    return load(routing[0].champion.artifact_uri) if routing else None
+
+
+def registered_version_asset(model: Model) -> dg.AssetsDefinition:
+    """Return `<model>/registered_version`: lets a candidate in only with an approved verdict, read again here."""
+
+    @dg.asset(
+        key=model.key("registered_version"),
+        deps=[model.key("evaluation")],
+        group_name=model.name,
+        owners=model.spec.owners,
+        kinds={"mlflow"},
+        description="The version in the model registry, with its lineage. A blocking check guards only its own run.",
+    )
+    def registered_version(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+        from mlops_assets.registry.register import register_run
+
+        run = mlflow.tracking().open_run(bound_candidate(context, model))
+        tags = {name: value for name, value in run.tags().items() if name.startswith("mlops/") and name != EVENTS}
+        version = register_run(
+            mlflow.registry(), run, model=model.name, lineage={**tags, "dagster/run_id": context.run_id}
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "version": version.version,
+                CANDIDATE: run.run_id,
+                "artifact": version.artifact_uri,
+                "mlflow_run": dg.MetadataValue.url(run.url),
+                "lineage": table(("input", "value"), sorted(version.tags.items())),
+            }
+        )
+
+    return registered_version

@@ -1,0 +1,117 @@
+"""The one sensor that retrains: it reads open events of all models and asks for runs.
+
+It reads small state objects and run tags only; what to do about them is decided by `retraining.plan`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import dagster as dg
+
+from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT
+from mlops_assets.components.catalog import Catalog
+from mlops_assets.components.schema import ModelSpec
+from mlops_assets.resources.places import LakeResource, MachineResource
+
+INTERVAL_SECONDS = 4  # the daemon looks every 5 s; 5 would just miss it and mean 10
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def location_automation(catalog: Catalog) -> dg.Definitions:
+    """Return what belongs to the location rather than to one file: `features_refresh` and the sensor `retraining`."""
+    jobs = [_features_refresh()] if catalog.views else []
+    sensors = [retraining_sensor([entry.spec for entry in catalog.models.values()])] if catalog.models else []
+    return dg.Definitions(jobs=jobs, sensors=sensors)
+
+
+def retraining_sensor(models: Sequence[ModelSpec]) -> dg.SensorDefinition:
+    """Return the sensor `retraining` over the open events of these models."""
+
+    @dg.sensor(
+        name="retraining",
+        description="Retrains models on drift events: cool-down, budget, one run at a time, three attempts.",
+        asset_selection=None,
+        job_names=[f"{spec.name}_retrain" for spec in models],
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def retraining(
+        context: dg.SensorEvaluationContext, lake: LakeResource, machine: MachineResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from mlops_assets.retraining.events import EventLog
+
+        log = EventLog(lake.state())
+        requests = [one for spec in models for one in _decide(context, spec, log, now=machine.clock().now())]
+        yield from requests or [dg.SkipReason("No open event may start a retraining.")]
+
+    return retraining
+
+
+def _features_refresh() -> Any:
+    return dg.define_asset_job(
+        "features_refresh",
+        selection=dg.AssetSelection.groups("features"),
+        description="Compute every feature view from the raw tables as they are now.",
+    )
+
+
+def _decide(
+    context: dg.SensorEvaluationContext, spec: ModelSpec, log: "EventLog", *, now: datetime
+) -> Iterator[dg.RunRequest]:
+    from mlops_assets.retraining.plan import Close, Defer, Launch, plan
+
+    events = log.open_events(spec.name)
+    if not events:
+        return
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=f"{spec.name}_retrain"))
+    decisions = plan(
+        events,
+        runs=_runs_by_event(runs),
+        spec=spec.retraining,
+        retrained_at=_launch_times(runs),
+        now=now,
+        active=any(run.status in ACTIVE for run in runs),
+    )
+    for decision in decisions:
+        match decision:
+            case Launch():
+                yield _request(spec, decision, now=now)
+            case Defer(event_id, until):
+                log.defer(spec.name, event_id, until=until)
+            case Close(event_id, verdict, run_ids):
+                log.close(spec.name, event_id, verdict=verdict, now=now, run_ids=run_ids)
+                context.log.warning("%s: event %s closed as %s", spec.name, event_id, verdict)
+
+
+def _request(spec: ModelSpec, launch: "Launch", *, now: datetime) -> dg.RunRequest:
+    tags = {
+        MODEL: spec.name,
+        EVENTS: ",".join(launch.event_ids),
+        REASON: "; ".join(launch.reasons),
+        LAUNCHED_AT: now.isoformat(),
+    }
+    return dg.RunRequest(run_key=launch.run_key, job_name=f"{spec.name}_retrain", tags=tags)
+
+
+def _runs_by_event(runs: Sequence[dg.DagsterRun]) -> Mapping[str, "Sequence[RunState]"]:
+    from mlops_assets.retraining.plan import RunState
+
+    by_event: dict[str, list[RunState]] = {}
+    for run in runs:
+        status = "active" if run.status in ACTIVE else "succeeded" if run.is_success else "failed"
+        verdict = run.tags.get(VERDICT)
+        for event in filter(None, run.tags.get(EVENTS, "").split(",")):
+            by_event.setdefault(event, []).append(RunState(run.run_id, status, verdict))
+    return by_event
+
+
+def _launch_times(runs: Sequence[dg.DagsterRun]) -> list[datetime]:
+    """Return when runs that reached a verdict were launched, by the deployment's clock."""
+    counted = [run for run in runs if VERDICT in run.tags or run.status in ACTIVE]
+    return [datetime.fromisoformat(run.tags[LAUNCHED_AT]) for run in counted if LAUNCHED_AT in run.tags]

@@ -1,0 +1,122 @@
+"""What `mlops check` can find out beyond the schema: SQL that does not bind, files that are missing or that nothing loads.
+
+Queries are bound against empty tables of the declared columns, so a wrong name is found before any data is read.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.components.catalog import COMPONENT_FILES, Catalog, Entry, component_files
+from mlops_assets.components.findings import Finding
+from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.features.spec import OUTCOME, FeatureViewSpec, SqlFileMissing, read_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def inspect_catalog(catalog: Catalog) -> Iterator[Finding]:
+    """Yield the findings that need an engine, the file system or the Python path."""
+    for ingestion in catalog.ingestions.values():
+        yield from _source(ingestion)
+    for view in catalog.views.values():
+        yield from _query(view, ("sql",), view.spec.sql, view.spec.sources, view.spec.columns, catalog)
+    for model in catalog.models.values():
+        spine = model.spec.spine
+        yield from _query(model, ("spine", "sql"), spine.sql, spine.sources, _spine_columns(model.spec, catalog), catalog)
+        yield from _request_file(model)
+    yield from _unloaded(catalog)
+
+
+def _source(entry: Entry[IngestionSpec]) -> Iterator[Finding]:
+    module, _, function = entry.spec.source.partition(":")
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        required = "a module that can be imported from the project's root"
+        yield entry.finding(("source",), found=repr(module), required=required, remedy=f"Write `{function}` there.")
+
+
+def _spine_columns(spec: ModelSpec, catalog: Catalog) -> list[str]:
+    entities = [column for view in spec.views if view in catalog.views for column in catalog.views[view].spec.entity]
+    return list(dict.fromkeys([*spec.spine.keys, *entities, *spec.request.inputs, *OUTCOME]))
+
+
+def _query(
+    entry: Entry, place: tuple[str, ...], sql: str, sources: Mapping[str, str], columns: list[str], catalog: Catalog
+) -> Iterator[Finding]:
+    try:
+        text = read_sql(sql, base=entry.folder)
+    except SqlFileMissing as error:
+        yield entry.finding(place, found=error.found, required=error.required, remedy=error.remedy)
+        return
+    if any(reference.split("/")[0] not in catalog.ingestions for reference in sources.values()):
+        return  # already a finding of the catalogue
+    yield from _bind(entry, place, text, _empty_tables(sources, catalog), columns)
+
+
+def _empty_tables(sources: Mapping[str, str], catalog: Catalog) -> "duckdb.DuckDBPyConnection":
+    from mlops_assets.lake.engine import connect
+
+    con = connect()
+    for alias, reference in sources.items():
+        source, table = reference.split("/")
+        declared = catalog.ingestions[source].spec.tables.get(table)
+        if declared is not None:
+            columns = ", ".join(f'"{name}" {kind}' for name, kind in declared.columns.items())
+            con.execute(f'create table "{alias}" ({columns})')
+    return con
+
+
+def _bind(
+    entry: Entry, place: tuple[str, ...], text: str, con: "duckdb.DuckDBPyConnection", columns: list[str]
+) -> Iterator[Finding]:
+    import duckdb
+
+    try:
+        found = [row[0] for row in con.execute(f"describe {text}").fetchall()]
+    except duckdb.Error as error:
+        message = " ".join(str(error).split())
+        yield entry.finding(place, found=message, required="one query that DuckDB can bind", remedy="Correct the query.")
+        return
+    missing = [column for column in columns if column not in found]
+    if missing:
+        yield entry.finding(
+            place,
+            found=f"the columns {', '.join(found)}",
+            required=f"also {', '.join(missing)}",
+            remedy="Select the missing columns.",
+        )
+
+
+def _request_file(entry: Entry[ModelSpec]) -> Iterator[Finding]:
+    name = entry.spec.request.file
+    if name is not None and not (entry.folder / name).is_file():
+        yield entry.finding(
+            ("request", "file"),
+            found=f"no file {entry.folder / name}",
+            required="a Python file that defines `request_features`",
+            remedy="Correct the path; it counts from the folder of the YAML.",
+        )
+
+
+def _unloaded(catalog: Catalog) -> Iterator[Finding]:
+    loaded = set(component_files(catalog.root))
+    for file in sorted(path for pattern in ("*.yaml", "*.yml") for path in catalog.root.rglob(pattern)):
+        if file not in loaded:
+            yield Finding(
+                file, 1, "file", "a YAML file that Dagster does not load", _loaded_place(file), _unloaded_remedy(file)
+            )
+
+
+def _loaded_place(file: Path) -> str:
+    return f"`{COMPONENT_FILES[0]}` in a folder of its own, with no such file in a folder above"
+
+
+def _unloaded_remedy(file: Path) -> str:
+    return f"Move it to {file.parent / file.stem / COMPONENT_FILES[0]}, or remove it."
