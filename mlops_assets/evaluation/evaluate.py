@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.evaluation.baseline import baseline_scores
-from mlops_assets.evaluation.gate import judge
+from mlops_assets.evaluation.gate import TestRows, judge
 from mlops_assets.evaluation.sanity import refit_mean, refit_metric, serving_equality
-from mlops_assets.evaluation.verdict import CANDIDATE, REFIT, Approved, Verdict, decide, write_verdict
+from mlops_assets.evaluation.verdict import REFIT, Approved, Verdict, decide, write_verdict
 from mlops_assets.predictor.artifact import load
+from mlops_assets.training.candidate import CANDIDATE, Extras, log_model
 from mlops_assets.training.estimators import Recipe
-from mlops_assets.training.fit import newest, refit
+from mlops_assets.training.fit import refit
 from mlops_assets.training.labels import labels
-from mlops_assets.training.log import log_model
-from mlops_assets.training.split import prediction_times, split
+from mlops_assets.training.split import UNIX_EPOCH, newest, prediction_times
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
     from mlops_assets.evaluation.spec import GateSpec
     from mlops_assets.predictor.artifact import Predictor
-    from mlops_assets.training.spec import SplitSpec
+    from mlops_assets.training.candidate import ReferenceOf
     from mlops_assets.training.tracking import TrackedRun
 
     Vector = np.ndarray[Any, Any]
@@ -43,15 +44,15 @@ class UnknownBlock(MlopsError):
         )
 
 
-class SeenTestRows(MlopsError):
-    """The candidate was trained on rows that it would be judged on."""
+class NoTestRows(MlopsError):
+    """The training set has no row to judge the candidate on."""
 
-    def __init__(self, candidate_id: str, *, rows: int, trained_through: datetime) -> None:
+    def __init__(self, candidate_id: str, *, newest_row: datetime, test_after: datetime) -> None:
         super().__init__(
             f"candidate {candidate_id}",
-            found=f"{rows} test rows at or before {trained_through:%Y-%m-%d %H:%M}, up to where it was trained",
-            required="test rows after its training",
-            remedy="Evaluate on the training set and with the `split` that it was trained with, or train a new candidate.",
+            found=f"a training set up to {newest_row:%Y-%m-%d %H:%M}",
+            required=f"rows after {test_after:%Y-%m-%d %H:%M}, which the candidate has not seen",
+            remedy="Evaluate it on the training set that it was trained on.",
         )
 
 
@@ -60,41 +61,41 @@ def evaluate(
     run: TrackedRun,
     *,
     champion: Predictor | None,
-    split_spec: SplitSpec,
-    label_delay: timedelta,
     gate: GateSpec,
     refit_approved: bool,
+    reference_of: ReferenceOf | None,
     now: datetime,
 ) -> Verdict:
     """Judge the candidate of `run`, store the verdict against the run, and return it.
 
     Args:
-        table: The training set of the candidate; split as for training.
+        table: The training set of the candidate; it is judged on the rows that its training set apart.
         champion: The present champion, or None.
         refit_approved: Fit an approved recipe again on all rows, as the run's artefact `refit`.
+        reference_of: Makes the refit's reference profile (see `training.candidate.Extras`).
+
+    Raises:
+        NoTestRows: The table ends before the test rows of the candidate begin.
     """
     candidate = load(run.artifact_uri(CANDIDATE))
-    task = candidate.manifest.task
-    parts = split(table, split_spec, task=task, label_delay=label_delay)
-    test = table.take(parts.test)
-    _require_unseen(run.run_id, candidate, test)
-    y, scores = labels(table, task), candidate.predict(test)
-    verdict = judge(
-        run.run_id,
-        candidate_sha256=candidate.sha256,
-        y=y[parts.test],
-        candidate=scores,
+    task, times = candidate.manifest.task, prediction_times(table)
+    is_test = times > _micros(candidate, "test_after")
+    if not is_test.any():
+        raise NoTestRows(run.run_id, newest_row=newest(table), test_after=_time(candidate, "test_after"))
+    test, y = table.filter(is_test), labels(table, task)
+    rows = TestRows(
+        y=y[is_test],
+        candidate=candidate.predict(test),
         champion=None if champion is None else _champion_scores(champion, test),
-        champion_unseen=None if champion is None else _unseen(champion, test),
-        baseline=baseline_scores(y[parts.train], test.num_rows),
+        champion_unseen=None if champion is None else prediction_times(test) > _micros(champion, "trained_through"),
+        baseline=baseline_scores(y[times <= _micros(candidate, "train_until")], test.num_rows),
         blocks=block_of_rows(test, gate.block),
-        spec=gate,
-        task=task,
-        seed=_recipe(candidate).seed,
-        now=now,
     )
+    seed = _recipe(candidate).seed
+    verdict = judge(run.run_id, rows, candidate_sha256=candidate.sha256, spec=gate, task=task, seed=seed, now=now)
     if refit_approved and isinstance(verdict, Approved):
-        verdict = _refit(verdict, run, candidate, table, test, scores, metric=gate.metric_for(task))
+        uri, pipeline = _refit(run, candidate, table, reference_of)
+        verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=gate.metric_for(task))
     write_verdict(run, verdict)
     return verdict
 
@@ -112,41 +113,24 @@ def block_of_rows(table: pa.Table, block: str) -> Vector:
     return table[block].combine_chunks().dictionary_encode("encode").indices.to_numpy(zero_copy_only=False)
 
 
-def trained_through(predictor: Predictor) -> datetime:
-    """Return the newest prediction time that the model was trained on."""
-    return datetime.fromisoformat(predictor.manifest.facts["trained_through"])
-
-
 def _refit(
-    verdict: Approved,
-    run: TrackedRun,
-    candidate: Predictor,
-    table: pa.Table,
-    test: pa.Table,
-    scores: Vector,
-    *,
-    metric: str,
-) -> Verdict:
+    run: TrackedRun, candidate: Predictor, table: pa.Table, reference_of: ReferenceOf | None
+) -> tuple[str, Pipeline]:
     signature = candidate.manifest.signature
     pipeline = refit(table, _recipe(candidate), signature=signature)
-    uri = log_model(
-        run,
-        REFIT,
-        pipeline,
-        table,
-        signature=signature,
-        recipe=_recipe(candidate),
-        trained_through=newest(table),
-        facts=candidate.manifest.facts,
-        request_source=candidate.request_source,
-        reference_profile=candidate.reference_profile,
-    )
-    served = load(uri)
+    facts = {**candidate.manifest.facts, "trained_through": newest(table).isoformat()}
+    extras = Extras(facts, candidate.request_source, reference_of)
+    return log_model(run, REFIT, pipeline, table, signature=signature, extras=extras), pipeline
+
+
+def _check_refit(
+    verdict: Approved, served: Predictor, pipeline: Pipeline, test: pa.Table, rows: TestRows, *, metric: str
+) -> Verdict:
     again = served.predict(test)
     return decide(
         verdict,
-        refit_metric(labels(test, signature.task), scores, again, metric=metric),
-        refit_mean(scores, again),
+        refit_metric(rows.y, rows.candidate, again, metric=metric),
+        refit_mean(rows.candidate, again),
         serving_equality(pipeline, served, test),
         refit_sha256=served.sha256,
     )
@@ -156,14 +140,12 @@ def _recipe(predictor: Predictor) -> Recipe:
     return Recipe(**predictor.manifest.facts["recipe"])
 
 
-def _unseen(predictor: Predictor, rows: pa.Table) -> Vector:
-    return prediction_times(rows) > int(trained_through(predictor).timestamp() * 1_000_000)
+def _time(predictor: Predictor, fact: str) -> datetime:
+    return datetime.fromisoformat(predictor.manifest.facts[fact])
 
 
-def _require_unseen(candidate_id: str, candidate: Predictor, test: pa.Table) -> None:
-    seen = int((~_unseen(candidate, test)).sum())
-    if seen:
-        raise SeenTestRows(candidate_id, rows=seen, trained_through=trained_through(candidate))
+def _micros(predictor: Predictor, fact: str) -> int:
+    return (_time(predictor, fact) - UNIX_EPOCH) // timedelta(microseconds=1)
 
 
 def _champion_scores(champion: Predictor, test: pa.Table) -> Vector:

@@ -25,6 +25,29 @@ FIRST_MODEL = "first model: there is no champion to compare with"
 
 
 @dataclass(frozen=True)
+class TestRows:
+    """The rows that a candidate is judged on; all vectors belong to the same rows.
+
+    Attributes:
+        y: Labels.
+        candidate: Its scores.
+        champion: Scores of the present champion, or None if there is none.
+        champion_unseen: Mask of the rows that the champion was not trained on; None means all of them.
+        baseline: Scores of the trivial baseline.
+        blocks: Block of each row for the bootstrap.
+    """
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    y: Vector
+    candidate: Vector
+    champion: Vector | None
+    champion_unseen: Vector | None
+    baseline: Vector
+    blocks: Vector
+
+
+@dataclass(frozen=True)
 class _Rival:
     """Scores to beat, on some of the test rows."""
 
@@ -36,14 +59,9 @@ class _Rival:
 
 def judge(
     candidate_id: str,
+    rows: TestRows,
     *,
     candidate_sha256: str,
-    y: Vector,
-    candidate: Vector,
-    champion: Vector | None,
-    champion_unseen: Vector | None,
-    baseline: Vector,
-    blocks: Vector,
     spec: GateSpec,
     task: Task,
     seed: int,
@@ -52,37 +70,34 @@ def judge(
     """Approve the candidate only if it meets every criterion; a tie is no reason to change.
 
     Args:
-        y: Labels of the test rows; the other vectors belong to the same rows.
-        champion: Scores of the present champion, or None if there is none.
-        champion_unseen: Mask of the rows that the champion was not trained on; None means all of them.
-        baseline: Scores of the trivial baseline.
-        blocks: Block of each row for the bootstrap.
+        candidate_sha256: Identity of the saved model that gave the scores.
+        seed: Seed of the bootstrap.
         now: Time of the verdict.
     """
     import numpy as np
 
-    everywhere = np.ones(len(y), dtype=bool)
-    rivals = [_Rival("baseline", baseline, everywhere, spec.baseline_margin)]
-    if champion is not None:
-        unseen = everywhere if champion_unseen is None else champion_unseen
-        rivals.append(_Rival("champion", champion, unseen, 0.0))
+    everywhere = np.ones(len(rows.y), dtype=bool)
+    rivals = [_Rival("baseline", rows.baseline, everywhere, spec.baseline_margin)]
+    if rows.champion is not None:
+        unseen = everywhere if rows.champion_unseen is None else rows.champion_unseen
+        rivals.append(_Rival("champion", rows.champion, unseen, 0.0))
     metric = spec.metric_for(task)
-    criteria = [_better(y, candidate, rival, blocks, metric, spec, seed) for rival in rivals]
+    criteria = [_better(rows, rival, metric, spec, seed) for rival in rivals]
     if spec.floor is not None:
-        criteria.insert(0, _floor(y, candidate, metric, spec.floor))
+        criteria.insert(0, _floor(rows, metric, spec.floor))
     return decide(
         Evaluated(
             candidate_id=candidate_id,
             criteria=tuple(criteria),
-            notes=(FIRST_MODEL,) if champion is None else (),
+            notes=(FIRST_MODEL,) if rows.champion is None else (),
             candidate_sha256=candidate_sha256,
             evaluated_at=now,
         )
     )
 
 
-def _floor(y: Vector, candidate: Vector, metric: str, floor: float) -> Criterion:
-    observed = METRICS[metric](y, candidate)
+def _floor(rows: TestRows, metric: str, floor: float) -> Criterion:
+    observed = METRICS[metric](rows.y, rows.candidate)
     greater = METRICS[metric].greater_is_better
     return Criterion(
         name="floor",
@@ -93,25 +108,24 @@ def _floor(y: Vector, candidate: Vector, metric: str, floor: float) -> Criterion
     )
 
 
-def _better(
-    y: Vector, candidate: Vector, rival: _Rival, blocks: Vector, metric: str, spec: GateSpec, seed: int
-) -> Criterion:
+def _better(rows: TestRows, rival: _Rival, metric: str, spec: GateSpec, seed: int) -> Criterion:
     """Compare on the rival's rows; the improvement is positive when the candidate is better, whatever the metric."""
     import numpy as np
 
-    rows = rival.rows
-    found = len(np.unique(blocks[rows]))
+    shared = rival.rows
+    blocks = rows.blocks[shared]
+    found = len(np.unique(blocks))
     if found < LEAST_BLOCKS:
         reason = f"{rival.name}: {found} blocks ({spec.block}) to compare on; required at least {LEAST_BLOCKS}"
         return Criterion(name=rival.name, observed=None, threshold=rival.margin, passed=False, reason=reason)
-    pair = (candidate[rows], rival.scores[rows])
+    pair = (rows.candidate[shared], rival.scores[shared])
     first, second = pair if METRICS[metric].greater_is_better else pair[::-1]
     interval = paired_block_bootstrap(
         METRICS[metric].prepare,
-        y[rows],
+        rows.y[shared],
         first,
         second,
-        blocks[rows],
+        blocks,
         replicates=spec.replicates,
         confidence=spec.confidence,
         seed=seed,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.training.candidate import CANDIDATE
 
 if TYPE_CHECKING:
     from mlops_assets.training.tracking import TrackedRun
 
 VERDICT = "verdict.json"
-CANDIDATE, REFIT = "candidate", "refit"  # artefacts of the run
+REFIT = "refit"
 
 
 class UnreadableVerdict(MlopsError):
@@ -107,6 +108,7 @@ def decide(verdict: Evaluated, *further: Criterion, refit_sha256: str | None = N
 
 
 def to_json(verdict: Verdict) -> bytes:
+    """Write a verdict as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(verdict), indent=2)
 
 

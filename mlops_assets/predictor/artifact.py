@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lake.files import read_bytes
+from mlops_assets.lake.uris import join
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
 from mlops_assets.predictor.golden import TOLERANCE
 from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
@@ -37,7 +39,7 @@ class Predictor:
     Attributes:
         sha256: Identity of the saved model: the digest of its manifest, which names every other file's digest.
         request_features: The function of `request_source`, called with the columns of `request_inputs`.
-        reference_profile: The profile of the training rows, as it was given to `save`.
+        reference_profile: The past that monitoring compares with, as it was given to `save`, parsed.
     """
 
     pipeline: Any
@@ -45,7 +47,7 @@ class Predictor:
     sha256: str
     request_features: RequestFeatures | None
     request_source: bytes | None
-    reference_profile: bytes | None
+    reference_profile: dict[str, Any] | None
 
     @property
     def features(self) -> Mapping[str, Kind]:
@@ -125,14 +127,14 @@ def load(uri: str) -> Predictor:
         found = f"schema_version {manifest.schema_version}"
         raise CorruptArtifact(uri, MANIFEST, found=found, required=f"schema_version {SCHEMA_VERSION}")
     files = {name: _read_verified(uri, name, sha) for name, sha in manifest.files.items()}
-    request = files.get(REQUEST)
+    request, profile = files.get(REQUEST), files.get(PROFILE)
     predictor = Predictor(
         pipeline=_load_pipeline(uri, files[MODEL], manifest),
         manifest=manifest,
         sha256=digest(head),
         request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
         request_source=request,
-        reference_profile=files.get(PROFILE),
+        reference_profile=None if profile is None else json.loads(profile),
     )
     _replay(uri, predictor, files[GOLDEN])
     return predictor
@@ -144,11 +146,8 @@ def identity(uri: str) -> str:
 
 
 def _read(uri: str, name: str) -> bytes:
-    import fsspec
-
     try:
-        with fsspec.open(f"{uri}/{name}", "rb") as file:  # pyright: ignore[reportGeneralTypeIssues] (untyped library)
-            return file.read()  # pyright: ignore
+        return read_bytes(join(uri, name))
     except FileNotFoundError as error:
         raise CorruptArtifact(uri, name, found="no such file", required="the file that was saved") from error
 

@@ -5,13 +5,12 @@ Numeric values become float64, null where unknown or infinite. Categories become
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_assets.predictor.errors import MissingFeatures, WrongFeatureType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -33,7 +32,7 @@ def feature_frame(columns: Columns, signature: Signature) -> pd.DataFrame:
     """
     import pandas as pd
 
-    present = set(columns.column_names if hasattr(columns, "column_names") else columns)  # pyright: ignore
+    present: set[str] = set(columns if isinstance(columns, Mapping) else columns.column_names)
     missing = [name for name in signature.features if name not in present]
     if missing:
         raise MissingFeatures(missing, sorted(present))
@@ -73,7 +72,7 @@ def _categories(name: str, array: pa.Array[Any]) -> np.ndarray[Any, Any]:
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()  # pyright: ignore
+        array = cast("pa.DictionaryArray[Any, Any]", array).dictionary_decode()
     try:
         strings = array.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

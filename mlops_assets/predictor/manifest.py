@@ -44,6 +44,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
+    """Read a manifest, or raise `msgspec.DecodeError`."""
     return msgspec.json.decode(data, type=Manifest)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_assets.predictor.errors import NoRequestFunction
 
@@ -32,4 +32,4 @@ def load_request(source: bytes, *, file: str) -> RequestFeatures:
     function = getattr(module, FUNCTION, None)
     if not callable(function):
         raise NoRequestFunction(file, FUNCTION)
-    return function
+    return cast("RequestFeatures", function)

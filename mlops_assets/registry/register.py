@@ -27,6 +27,30 @@ class NotApproved(MlopsError):
         )
 
 
+class NotRegistered(MlopsError):
+    """The candidate has no version."""
+
+    def __init__(self, model: str, candidate_id: str) -> None:
+        super().__init__(
+            f"{model}: version of candidate {candidate_id}",
+            found="none in the registry",
+            required="a version registered for it",
+            remedy=f"Materialise `{model}/registered_version`; it needs an approved verdict.",
+        )
+
+
+def version_of(registry: Registry, name: str, *, candidate_id: str) -> ModelVersion:
+    """Return the version that a candidate became.
+
+    Raises:
+        NotRegistered: It became none.
+    """
+    found = next((version for version in registry.versions(name) if version.candidate_id == candidate_id), None)
+    if found is None:
+        raise NotRegistered(name, candidate_id)
+    return found
+
+
 def register_run(registry: Registry, run: TrackedRun, *, model: str, lineage: Mapping[str, str]) -> ModelVersion:
     """Register the candidate of `run` under the verdict stored there; the artefact is the one the verdict names.
 

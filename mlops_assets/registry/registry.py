@@ -1,6 +1,6 @@
-"""Versions of models and their aliases, behind one protocol.
+"""Versions of models and their aliases, behind one protocol, kept by MLflow.
 
-Add here: what every registry can do. Keep out: whether a version deserves to be there (`register`).
+Keep out: whether a version deserves to be there (`register`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.training.mlflow_client import open_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
 Alias = Literal["challenger", "champion", "previous"]
+CANDIDATE_TAG = "mlops/candidate"
 
 
 @dataclass(frozen=True)
@@ -68,3 +73,79 @@ class Registry(Protocol):
     def versions(self, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first."""
         ...
+
+
+@dataclass(frozen=True)
+class MlflowRegistry:
+    """The registry in MLflow. A name there carries the environment, so a laptop cannot write `prod` by accident."""
+
+    tracking_uri: str
+    env: str
+
+    def register(self, name: str, *, candidate_id: str, artifact_uri: str, tags: Mapping[str, str]) -> ModelVersion:
+        known = self._of_candidate(name, candidate_id)
+        if known:
+            return known[0]
+        client = self._client()
+        self._ensure_model(client, name)
+        ours = client.create_model_version(
+            self._full(name), source=artifact_uri, run_id=candidate_id, tags={**tags, CANDIDATE_TAG: candidate_id}
+        )
+        first = self._of_candidate(name, candidate_id)[0]
+        if first.version != int(ours.version):  # a twin was faster: its version stays, ours goes
+            client.delete_model_version(self._full(name), str(ours.version))
+        return first
+
+    def get(self, name: str, version: int) -> ModelVersion:
+        versions = self.versions(name)
+        found = next((known for known in versions if known.version == version), None)
+        if found is None:
+            raise VersionNotFound(name, version, [known.version for known in versions])
+        return found
+
+    def by_alias(self, name: str, alias: Alias) -> ModelVersion | None:
+        client = self._client()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _version(name, client.get_model_version_by_alias(self._full(name), alias))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def set_alias(self, name: str, alias: Alias, version: int) -> None:
+        self.get(name, version)
+        self._client().set_registered_model_alias(self._full(name), alias, str(version))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        client, found, token = self._client(), [], None
+        while True:
+            page = client.search_model_versions(f"name='{self._full(name)}'", page_token=token)
+            found += [_version(name, version) for version in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: version.version)
+
+    def _of_candidate(self, name: str, candidate_id: str) -> list[ModelVersion]:
+        return [version for version in self.versions(name) if version.candidate_id == candidate_id]
+
+    def _ensure_model(self, client: MlflowClient, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(self._full(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _client(self) -> MlflowClient:
+        return open_client(self.tracking_uri)
+
+    def _full(self, name: str) -> str:
+        return f"{self.env}.{name}"
+
+
+def _version(name: str, found: MlflowVersion) -> ModelVersion:
+    tags = dict(found.tags)
+    return ModelVersion(name, int(found.version), tags.get(CANDIDATE_TAG, found.run_id or ""), str(found.source), tags)

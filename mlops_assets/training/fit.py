@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor.frame import feature_frame
@@ -13,10 +12,11 @@ from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
 from mlops_assets.training.labels import labels
 from mlops_assets.training.pipeline import preprocessing
-from mlops_assets.training.split import PARTS, Split, prediction_times, split
+from mlops_assets.training.split import PARTS, Split, newest, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
 
     import numpy as np
     import pandas as pd
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
     Vector = np.ndarray[Any, Any]
-
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,3 @@ def _metrics(y: Vector, scores: Mapping[str, Vector], split: Split, task: Task) 
         for part in scores
         for name in TASK_METRICS[task]
     }
-
-
-def newest(table: pa.Table) -> datetime:
-    """Return the newest prediction time of the rows."""
-    return UNIX_EPOCH + timedelta(microseconds=int(prediction_times(table).max()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.settings import silence_telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from mlflow import MlflowClient
 
@@ -30,7 +30,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
 
 
 @contextmanager
-def _creating(tracking_uri: str) -> Iterator[None]:
+def _creating(tracking_uri: str) -> Generator[None]:
     """Let one process at a time open a sqlite file: MLflow creates its tables without a lock."""
     if not tracking_uri.startswith(SQLITE):
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
@@ -31,7 +31,7 @@ def preprocessing(signature: Signature, *, scale: bool) -> ColumnTransformer:
         min_frequency=RAREST_CATEGORY,
         max_categories=MOST_CATEGORIES,
         sparse_output=False,  # XGBoost reads an absent entry of a sparse matrix as missing, not as 0
-        dtype=np.float32,
+        dtype=cast("Any", np.float32),
     )
     return ColumnTransformer(
         [

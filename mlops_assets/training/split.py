@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "validation", "test")
 LEAST_ROWS = 50
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row indices of each part, ascending; rows inside a gap belong to none."""
+    """Row indices of each part, ascending; rows inside a gap belong to none.
+
+    Attributes:
+        train_until: Train rows are predicted at this time or before.
+        test_after: Test rows are predicted after this time.
+    """
 
     train: Rows
     validation: Rows
     test: Rows
+    train_until: datetime
+    test_after: datetime
 
 
 def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelta) -> Split:
@@ -56,8 +64,8 @@ def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelt
     bounds = ((int(times.min()) - 1, train_to), (validation_from, validation_to), (test_from, end))
     parts = [np.flatnonzero((times > low) & (times <= high)) for low, high in bounds]
     for name, rows, (low, high) in zip(PARTS, parts, bounds, strict=True):
-        _require(name, y[rows], task, interval=f"{_text(low)} to {_text(high)}")
-    return Split(*parts)
+        _require(name, y[rows], task, interval=f"{_time(low):%Y-%m-%d %H:%M} to {_time(high):%Y-%m-%d %H:%M}")
+    return Split(*parts, train_until=_time(train_to), test_after=_time(test_from))
 
 
 def prediction_times(table: pa.Table) -> Rows:
@@ -65,6 +73,11 @@ def prediction_times(table: pa.Table) -> Rows:
     import pyarrow as pa
 
     return table["prediction_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+
+
+def newest(table: pa.Table) -> datetime:
+    """Return the newest prediction time of the rows."""
+    return _time(int(prediction_times(table).max()))
 
 
 def _require(part: str, y: Rows, task: Task, *, interval: str) -> None:
@@ -78,5 +91,5 @@ def _micros(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-def _text(micros: int) -> str:
-    return f"{datetime.fromtimestamp(micros / 1e6, UTC):%Y-%m-%d %H:%M}"
+def _time(micros: int) -> datetime:
+    return UNIX_EPOCH + timedelta(microseconds=micros)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.lake.files import read_bytes
+from mlops_assets.lake.uris import is_local, join, local_path, scheme
 from mlops_assets.training.mlflow_client import open_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -50,7 +52,7 @@ class Tracking:
     ui_url: str = "http://127.0.0.1:5000"
 
     @contextmanager
-    def run(self, model: str, *, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    def run(self, model: str, *, tags: Mapping[str, str]) -> Generator[TrackedRun]:
         """Open a run of a model and close it whatever happens: FINISHED, FAILED (error) or KILLED (interrupted)."""
         client = open_client(self.tracking_uri)
         created = client.create_run(self._experiment(client, f"{self.env}.{model}"), tags=dict(tags))
@@ -82,7 +84,7 @@ class Tracking:
         info = run.info
         base = self.tracking_uri if self.tracking_uri.startswith("http") else self.ui_url
         url = f"{base.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-        root = str(info.artifact_uri).removeprefix("file://")
+        root = str(local_path(info.artifact_uri)) if is_local(info.artifact_uri) else info.artifact_uri
         return TrackedRun(client, info.run_id, root, url, started_ms=info.start_time)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
@@ -146,7 +148,7 @@ class TrackedRun:
         """Name the data that the run read; MLflow keeps 36 characters of the digest."""
         from mlflow.entities import Dataset, DatasetInput
 
-        dataset = Dataset(name, digest[:36], "local" if "://" not in uri else uri.split(":")[0], uri)
+        dataset = Dataset(name, digest[:36], "local" if is_local(uri) else scheme(uri), uri)
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [])])
 
     def log_folder(self, folder: Path, artifact_path: str | None = None) -> None:
@@ -163,17 +165,14 @@ class TrackedRun:
 
     def read_bytes(self, name: str) -> bytes | None:
         """Read one artefact; None if the run has none of that name."""
-        import fsspec
-
         try:
-            with fsspec.open(self.artifact_uri(name), "rb") as file:  # pyright: ignore[reportGeneralTypeIssues]
-                return file.read()  # pyright: ignore
+            return read_bytes(self.artifact_uri(name))
         except FileNotFoundError:
             return None
 
     def artifact_uri(self, path: str) -> str:
         """Return where an artefact is: a plain absolute path or an `s3://` URI."""
-        return f"{self.root.rstrip('/')}/{path}"
+        return join(self.root, path)
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,0 +1,108 @@
+"""Write a candidate into its run: model, parameters, metrics, curves and plots."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.predictor import artifact
+from mlops_assets.predictor.golden import golden_rows
+from mlops_assets.predictor.scoring import score
+from mlops_assets.training.plots import importances, plots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import pyarrow as pa
+    from sklearn.pipeline import Pipeline
+
+    from mlops_assets.predictor.signature import Signature
+    from mlops_assets.training.fit import Fitted
+    from mlops_assets.training.tracking import TrackedRun
+
+    ReferenceOf = Callable[[pa.Table, np.ndarray[Any, Any]], bytes]
+
+CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What travels with a saved model besides the model.
+
+    Attributes:
+        facts: Where it came from, such as `training_set` (a sha256); values that JSON can hold.
+        request_source: Source of the request function.
+        reference_of: Makes the reference profile of monitoring from the training rows and the model's scores of them.
+    """
+
+    facts: Mapping[str, Any]
+    request_source: bytes | None = None
+    reference_of: ReferenceOf | None = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What a candidate left behind.
+
+    Attributes:
+        artifact_uri: The saved model.
+        sha256: Its identity.
+        metrics: `<part>_<metric>`.
+        pictures: PNG bytes by name; the run has them too, under `plots/`.
+    """
+
+    run_id: str
+    url: str
+    artifact_uri: str
+    sha256: str
+    metrics: Mapping[str, float]
+    pictures: Mapping[str, bytes]
+
+
+def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: Extras) -> Logged:
+    """Save the model as the run's artefact `candidate` and log everything about its training.
+
+    Args:
+        table: The training set that it was fitted on.
+    """
+    recipe, split, pictures = fitted.recipe, fitted.split, plots(fitted)
+    run.log_params({"estimator": recipe.estimator, "seed": recipe.seed, **recipe.params})
+    shares = {f"importance/{name}": share for name, share in importances(fitted).items()}
+    run.log_metrics({**fitted.metrics, **fitted.curves, **shares})
+    run.set_tags({f"mlops/{name}": str(value) for name, value in extras.facts.items()})
+    with tempfile.TemporaryDirectory() as folder:
+        for name, png in pictures.items():
+            Path(folder, f"{name}.png").write_bytes(png)
+        run.log_folder(Path(folder), "plots")
+    training = {
+        "candidate_id": run.run_id,
+        "recipe": asdict(recipe),
+        "trained_through": fitted.trained_through.isoformat(),
+        "train_until": split.train_until.isoformat(),
+        "test_after": split.test_after.isoformat(),
+    }
+    both = Extras({**extras.facts, **training}, extras.request_source, extras.reference_of)
+    uri = log_model(run, CANDIDATE, fitted.pipeline, table, signature=fitted.signature, extras=both)
+    return Logged(run.run_id, run.url, uri, artifact.identity(uri), fitted.metrics, pictures)
+
+
+def log_model(
+    run: TrackedRun, name: str, pipeline: Pipeline, table: pa.Table, *, signature: Signature, extras: Extras
+) -> str:
+    """Save a pipeline as the run's artefact `name` and return its URI."""
+    reference = extras.reference_of(table, score(pipeline, table, signature)) if extras.reference_of else None
+    with tempfile.TemporaryDirectory() as folder:
+        artifact.save(
+            Path(folder),
+            pipeline,
+            signature=signature,
+            golden=golden_rows(table, signature),
+            facts=extras.facts,
+            request_source=extras.request_source,
+            reference_profile=reference,
+        )
+        run.log_folder(Path(folder), name)
+    return run.artifact_uri(name)
