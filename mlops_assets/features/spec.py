@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from mlops_assets.contract.spec import Name
+from mlops_assets.contract.spec import Cron, Name
 from mlops_assets.errors import MlopsError
 
 TIMES = ("event_timestamp", "known_at")
