@@ -25,7 +25,7 @@ def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefiniti
         metadata={"dagster/column_schema": _columns(spec)},
     )
     def feature_view(lake: LakeResource) -> dg.MaterializeResult:
-        from mlops_assets.features.refresh import refresh_view
+        from mlops_assets.features.compute import refresh_view
 
         refreshed = refresh_view(spec, sql, lake=lake.root)
         return dg.MaterializeResult(

@@ -110,18 +110,18 @@ def quality_report_asset(model: Model) -> dg.AssetsDefinition:
     def quality_report(
         context: dg.AssetExecutionContext, lake: LakeResource, machine: MachineResource
     ) -> dg.MaterializeResult:
-        from mlops_assets.features.vectors import read_spine
-        from mlops_assets.lake.tables import read
         from mlops_assets.monitoring.quality import assess_quality
         from mlops_assets.monitoring.store import MonitoringStore
-        from mlops_assets.predictions.labels import join_labels
-        from mlops_assets.predictions.score import predictions_uri
+        from mlops_assets.predictions.labelled import labelled_window
 
-        window, spine = window_of(context), model.spec.spine
-        labelled = join_labels(
-            read(predictions_uri(lake.root, model.name), window=window.key),
-            read_spine(spine, lake=lake.root, base=model.folder, window=(model.table, window.key)),
-            keys=spine.keys,
+        window = window_of(context)
+        labelled = labelled_window(
+            lake.root,
+            model.name,
+            model.spec.spine,
+            base=model.folder,
+            table=model.table,
+            window=window.key,
             label_timeout=model.label_timeout,
             now=machine.clock().now(),
         )

@@ -74,7 +74,7 @@ def demo(
     restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier demo and begin again.")] = False,
 ) -> None:
     """Train on three months of real flights, replay the rest of the year, and show what happened."""
-    from mlops_assets.cli.demo import run_demo
+    from mlops_assets.cli.demo.run import run_demo
 
     run_demo(weeks=weeks, restart=restart)
 

@@ -3,7 +3,8 @@
 What the daemon would do over a year, without waiting: the UI shows every run afterwards.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -36,18 +37,30 @@ class Replay:
     _cursor: str | None = field(default=None, init=False)
 
     def run(
-        self, job: str, *, partition: str | None = None, tags: Mapping[str, str] | None = None, may_fail: bool = False
+        self,
+        job: str,
+        *,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        only: Sequence[dg.AssetKey] | None = None,
+        may_fail: bool = False,
     ) -> dg.ExecuteInProcessResult:
         """Run a job to its end.
 
         Args:
+            only: Assets of the job to materialise; all by default.
             may_fail: A failed run is an answer (a rejected candidate), not an accident.
 
         Raises:
             RunFailed: The run failed and may not.
         """
         result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, partition_key=partition, tags=dict(tags or {}), run_config=QUIET, raise_on_error=False
+            instance=self.instance,
+            partition_key=partition,
+            tags=dict(tags or {}),
+            asset_selection=only,
+            run_config=QUIET,
+            raise_on_error=False,
         )
         if not (result.success or may_fail):
             raise RunFailed(job, result.run_id, _first_error(result))
@@ -81,3 +94,12 @@ def _first_error(result: dg.ExecuteInProcessResult) -> str:
     error = failures[0].step_failure_data.error
     cause = error.cause if error and error.cause else error
     return str(cause.message).strip() if cause else "no message"
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    """Return the plain metadata of an asset that a run materialised, by the last part of its key."""
+    for event in result.get_asset_materialization_events():
+        found = event.step_materialization_data.materialization
+        if found.asset_key.path[-1] == asset:
+            return {name: value.value for name, value in found.metadata.items()}
+    return {}

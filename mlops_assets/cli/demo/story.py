@@ -1,0 +1,57 @@
+"""What the demo plays: the data, the dates, the one fault, and how far an earlier run of it came."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+MODEL = "flight_delay"
+SOURCES = {"flights": "nycflights", "planes": "nycplanes"}
+FIRST_WEEK, FIRST_SERVED_WEEK = date(2012, 12, 30), date(2013, 3, 31)
+LAST_WEEKS = 40  # 2013-03-31 to 2014-01-05
+FAULTY_WEEK = date(2013, 5, 19)
+FAULT = "NYCFLIGHTS_KILOMETRES"
+PROGRESS = "demo.json"
+
+
+@dataclass
+class Week:
+    """One replayed week as the timeline shows it."""
+
+    window: str
+    version: int = 0
+    decision: str = ""
+    reason: str = ""
+    action: str = ""
+
+
+@dataclass
+class Progress:
+    """The weeks that were replayed; written after each, so that the demo can go on where it stopped."""
+
+    trained: bool = False
+    weeks: list[Week] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, home: Path) -> "Progress":
+        path = home / PROGRESS
+        if not path.exists():
+            return cls()
+        stored = json.loads(path.read_text())
+        return cls(stored["trained"], [Week(**week) for week in stored["weeks"]])
+
+    def write(self, home: Path) -> None:
+        draft = home / f"{PROGRESS}.tmp"
+        draft.write_text(json.dumps(asdict(self)))
+        os.replace(draft, home / PROGRESS)
+
+
+def served_weeks(count: int) -> list[date]:
+    """Return the first days of the weeks to replay."""
+    return [FIRST_SERVED_WEEK + timedelta(weeks=index) for index in range(count)]
+
+
+def switch_fault_on() -> None:
+    """Let the source report distances in kilometres for one week, as a feed does whose unit was changed."""
+    os.environ[FAULT] = f"{FAULTY_WEEK}/{FAULTY_WEEK + timedelta(weeks=1)}"

@@ -1,0 +1,49 @@
+"""The table that the demo ends with, and what to open next."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mlops_assets.cli.demo.comparison import Aucs
+from mlops_assets.cli.demo.story import Week
+
+STYLES = {"retrain": "yellow", "investigate": "red"}
+
+
+def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs], *, minutes: float) -> None:
+    """Print one line a week, then the means, then the next steps."""
+    table = Table(title="What happened, week by week", title_justify="left")
+    for name in ("week", "drift", "why", "action", "served"):
+        table.add_column(name, overflow="fold")
+    table.add_column("AUC served", justify="right")
+    table.add_column("never retrained", justify="right")
+    for week, auc in zip(weeks, aucs, strict=True):
+        table.add_row(
+            week.window,
+            week.decision,
+            week.reason,
+            week.action,
+            f"v{week.version}",
+            _number(auc.served),
+            _number(auc.first),
+            style=STYLES.get(week.decision),
+        )
+    console.print(table)
+    console.print(_summary(aucs))
+    console.print(
+        f"\nTook {minutes:.1f} minutes. Next: [bold]make ui[/bold], then open "
+        "http://127.0.0.1:3000 (the asset graph, the checks, every run above) and http://127.0.0.1:5000 (MLflow)."
+    )
+
+
+def _summary(aucs: Sequence[Aucs]) -> str:
+    both = [(auc.served, auc.first) for auc in aucs if auc.served is not None and auc.first is not None]
+    if not both:
+        return "No week has both classes labelled yet."
+    served, first = (sum(values) / len(both) for values in zip(*both, strict=True))
+    return f"Mean weekly AUC: {served:.4f} served, {first:.4f} never retrained, over {len(both)} weeks."
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
