@@ -6,20 +6,28 @@ Keep out: which windows are compared (drift.py) and what to do about it (retrain
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import reduce
+from math import log
+from operator import add
+from typing import TYPE_CHECKING, Any, Literal
 
+from mlops_assets.monitoring.series import mean_and_deviation, measure
 from mlops_assets.stats.profile import CategoricalCounts, NumericCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
+    from mlops_assets.monitoring.series import Series
     from mlops_assets.monitoring.spec import MonitoringSpec
     from mlops_assets.stats.grid import Grid
     from mlops_assets.stats.profile import Profile
 
     Column = NumericCounts | CategoricalCounts
+
+
+Fault = Literal["missing values", "new categories", "scale"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class FeatureDrift:
         missing_share: Share of rows without a value; every distance leaves them out.
         missing_jump: Rise of that share over the baseline.
         new_category_share: Share of rows in categories that neither training nor the baseline knew.
+        shift: Distance of the means in standard deviations of the baseline; 0 for categorical features.
+        spread: Absolute logarithm of the ratio of the standard deviations; 0 for categorical features.
         limit: PSI above which the feature leaves its history; none while the history is too short.
         z: Standard deviations above its earlier distances; none without a history, or without variation in it.
         ratio: PSI over the largest earlier PSI (or over the effect floor, where that is larger).
         exceeded: PSI is above `limit`, and PSI or KS is large enough to matter.
-        broken: Missing values or new categories jumped: the look of a schema change, not of a changed world.
-        exogenous: Drift of this feature informs and never alarms; a broken one still does.
+        faults: What has the look of a broken pipeline, not of a changed world.
+        exogenous: This feature informs and never alarms; that its source delivers is for the contract of that source.
     """
 
     name: str
@@ -50,22 +60,29 @@ class FeatureDrift:
     missing_share: float
     missing_jump: float
     new_category_share: float
+    shift: float
+    spread: float
     limit: float | None
     z: float | None
     ratio: float | None
     exceeded: bool
-    broken: bool
+    faults: tuple[Fault, ...]
     exogenous: bool
 
     @property
-    def drifted(self) -> bool:
-        """Tell whether this feature left its history and may say so."""
-        return self.exceeded and not self.exogenous
+    def broken(self) -> bool:
+        return bool(self.faults)
+
+    @property
+    def alarms(self) -> bool:
+        """Tell whether this feature makes its window alarm."""
+        return (self.exceeded or self.broken) and not self.exogenous
 
 
 def assess_channel(
     name: str,
-    windows: Sequence[tuple[Profile, Profile]],
+    windows: Sequence[Profile],
+    baselines: Sequence[slice],
     *,
     grid: Grid,
     history: int,
@@ -76,18 +93,20 @@ def assess_channel(
 
     Args:
         name: The feature.
-        windows: Windows, oldest first, each with its baseline.
-        grid: The bins of all these profiles.
-        history: How many of the oldest windows stand for the past.
+        windows: All windows, oldest first.
+        baselines: For each of the newest windows, the windows that it is compared with.
+        grid: The bins of all windows.
+        history: How many of the oldest comparisons stand for the past.
         spec: Limits.
         is_exogenous: Whether this feature informs only.
     """
-    pairs = [(window.column(name), baseline.column(name)) for window, baseline in windows]
-    distances = _psi(name, pairs, grid)
-    psi, (now, then) = float(distances[-1]), pairs[-1]
-    limit, z, ratio = _against(psi, distances[:history], spec) if history >= spec.min_history else (None, None, None)
+    columns = [window.column(name) for window in windows]
+    series = measure(name, columns, baselines, grid)
+    now, then = columns[-1], _total(columns[baselines[-1]])
+    psi, new = float(series.psi[-1]), _new_category_share(now, then, spec)
+    known = history >= spec.min_history
+    limit, z, ratio = _against(psi, series.psi[:history], spec) if known else (None, None, None)
     ks, wasserstein = _numeric_distances(now, then, grid.numeric[name].edges) if name in grid.numeric else (None, None)
-    jump, new = now.missing_share - then.missing_share, _new_category_share(now, then, spec)
     return FeatureDrift(
         name=name,
         psi=psi,
@@ -95,28 +114,21 @@ def assess_channel(
         wasserstein=wasserstein,
         jensen_shannon=_jensen_shannon(now, then),
         missing_share=now.missing_share,
-        missing_jump=jump,
+        missing_jump=float(series.missing_jump[-1]),
         new_category_share=new,
+        shift=float(series.shift[-1]),
+        spread=float(series.spread[-1]),
         limit=limit,
         z=z,
         ratio=ratio,
         exceeded=limit is not None and psi > limit and (psi > spec.psi_floor or (ks or 0.0) > spec.ks_floor),
-        broken=jump > spec.missing_jump or new > spec.new_category_share,
+        faults=tuple(_faults(series, new, history=history, spec=spec)),
         exogenous=is_exogenous,
     )
 
 
-def _psi(name: str, pairs: Sequence[tuple[Column, Column]], grid: Grid) -> np.ndarray:
-    """Return the PSI of every window against its baseline; numeric features on the grid's coarse bins."""
-    import numpy as np
-
-    from mlops_assets.stats.distances import psi
-
-    counts = np.array([(window.bins, baseline.bins) for window, baseline in pairs])
-    if name in grid.numeric:
-        starts = [0, *(position + 1 for position in grid.numeric[name].coarse)]
-        counts = np.add.reduceat(counts, starts, axis=-1)
-    return psi(counts[:, 1], counts[:, 0])
+def _total(columns: Sequence[Any]) -> Column:
+    return reduce(add, columns)
 
 
 def _against(psi: float, history: np.ndarray, spec: MonitoringSpec) -> tuple[float, float | None, float]:
@@ -124,6 +136,29 @@ def _against(psi: float, history: np.ndarray, spec: MonitoringSpec) -> tuple[flo
     mean, deviation, largest = float(history.mean()), float(history.std(ddof=1)), float(history.max())
     z = (psi - mean) / deviation if deviation > 0 else None
     return max(largest, mean + spec.z * deviation), z, psi / max(largest, spec.psi_floor)
+
+
+def _faults(series: Series, new_category_share: float, *, history: int, spec: MonitoringSpec) -> Iterator[Fault]:
+    """Yield what looks like a broken pipeline; a column that always has holes, or always wanders so far, is no news."""
+    if new_category_share > spec.new_category_share:
+        yield "new categories"
+    if _leaps(series.missing_jump, spec.missing_jump, history=history, spec=spec):
+        yield "missing values"
+    if history < spec.min_history:
+        return
+    sudden_shift = max(1.0, spec.sudden_ratio * float(series.shift[:history].max()))
+    if _leaps(series.spread, log(spec.scale_factor), history=history, spec=spec) or _leaps(
+        series.shift, sudden_shift, history=history, spec=spec
+    ):
+        yield "scale"
+
+
+def _leaps(values: np.ndarray, floor: float, *, history: int, spec: MonitoringSpec) -> bool:
+    """Tell whether the last value is above `floor` and, where there is a history, above that too."""
+    if values[-1] <= floor or history < spec.min_history:
+        return bool(values[-1] > floor)
+    limit, _, _ = _against(float(values[-1]), values[:history], spec)
+    return bool(values[-1] > limit)
 
 
 def _numeric_distances(now: Column, then: Column, edges: tuple[float, ...]) -> tuple[float, float | None]:
@@ -134,12 +169,13 @@ def _numeric_distances(now: Column, then: Column, edges: tuple[float, ...]) -> t
 
     reference, current = np.array(then.bins), np.array(now.bins)
     ks = float(kolmogorov_smirnov(reference, current))
-    if not (
-        isinstance(now, NumericCounts) and isinstance(then, NumericCounts) and now.low is not None and then.deviation
-    ):
+    assert isinstance(now, NumericCounts)
+    assert isinstance(then, NumericCounts)
+    _, deviation = mean_and_deviation(np.array([sum(then.counts), then.total, then.squares]))
+    if now.low is None or then.low is None or not deviation:
         return ks, None
-    lowest = min(low for low in (now.low, then.low, edges[0]) if low is not None)
-    return ks, float(wasserstein(reference, current, np.array([lowest, *edges]))) / then.deviation
+    positions = np.array([min(now.low, then.low, edges[0]), *edges])
+    return ks, float(wasserstein(reference, current, positions) / deviation)
 
 
 def _jensen_shannon(now: Column, then: Column) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mlops_assets.monitoring.channel import FeatureDrift, assess_channel
-from mlops_assets.stats.profile import GridMismatch, sum_profiles
+from mlops_assets.stats.profile import GridMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +96,11 @@ def assess(
     if current.rows < spec.min_rows or len(past) < first:
         return DriftReport(window, "insufficient", current.rows, baseline=(), history=0, features=(), score=None)
     slices = [_baseline(index, spec) for index in range(first, len(profiles))]
-    pairs = [(profiles[first + i], sum_profiles(profiles[part])) for i, part in enumerate(slices)]
-    history = max(0, len(pairs) - 1 - GAP)
+    history = max(0, len(slices) - 1 - GAP)
     channels = [
-        assess_channel(name, pairs, grid=grid, history=history, spec=spec, is_exogenous=name in exogenous)
+        assess_channel(name, profiles, slices, grid=grid, history=history, spec=spec, is_exogenous=name in exogenous)
         for name in (*grid.numeric, *grid.categorical)
-        if name != SCORE or _scored(*pairs[-1])
+        if name != SCORE or _scored([*profiles[slices[-1]], current])
     ]
     return DriftReport(
         window=window,
@@ -119,12 +118,12 @@ def _baseline(index: int, spec: MonitoringSpec) -> slice:
     return slice(max(0, index - GAP - spec.baseline_windows), index - GAP)
 
 
-def _scored(window: Profile, baseline: Profile) -> bool:
-    return all(SCORE in part.numeric and part.numeric[SCORE].missing_share < 1 for part in (window, baseline))
+def _scored(profiles: Sequence[Profile]) -> bool:
+    return SCORE in profiles[-1].numeric and all(part.numeric[SCORE].missing_share < 1 for part in profiles)
 
 
 def _state(channels: Sequence[FeatureDrift], *, enough_history: bool) -> Literal["ok", "insufficient", "alarm"]:
-    if any(channel.drifted or channel.broken for channel in channels):
+    if any(channel.alarms for channel in channels):
         return "alarm"
     return "ok" if enough_history else "insufficient"
 

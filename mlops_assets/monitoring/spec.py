@@ -28,7 +28,12 @@ class MonitoringSpec(BaseModel):
         0.05, description="Rise of the missing share over the baseline that looks like a broken pipeline."
     )
     new_category_share: Share = Field(
-        0.002, description="Share of rows in categories never seen that looks like a schema change."
+        0.01, description="Share of rows in categories never seen that looks like a schema change."
+    )
+    scale_factor: float = Field(
+        1.25,
+        gt=1,
+        description="Change of a standard deviation, up or down, that looks like a change of unit if it never happened before.",
     )
     sudden_ratio: float = Field(
         3.0, gt=1, description="Distance over the largest earlier one at which a change is sudden, not gradual."

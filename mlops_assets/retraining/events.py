@@ -141,7 +141,7 @@ class EventLog:
 
 
 def _key(model: str, event_id: str) -> str:
-    return f"{PREFIX}/{model}/{event_id}.json"
+    return f"{PREFIX}/{model}/{event_id}"
 
 
 def _to_dict(event: Event) -> dict[str, Any]:

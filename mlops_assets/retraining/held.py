@@ -53,7 +53,7 @@ def held_windows(state: StateStore, model: str) -> tuple[HeldWindow, ...]:
 
 
 def _key(model: str) -> str:
-    return f"held/{model}.json"
+    return f"held/{model}"
 
 
 def _read(stored: dict[str, Any] | None) -> dict[str, HeldWindow]:

@@ -38,7 +38,7 @@ def respond(
         window=window.key,
         subject=profile_id,
         reasons=decision.reasons,
-        evidence={channel.name: channel.psi for channel in report.channels if channel.drifted or channel.broken},
+        evidence={channel.name: channel.psi for channel in report.channels if channel.alarms},
         now=now,
     )
     if isinstance(decision, Investigate):

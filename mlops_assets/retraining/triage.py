@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import TYPE_CHECKING
 
 from mlops_assets.monitoring.drift import RECENT_WINDOWS
@@ -59,7 +60,7 @@ def triage(report: DriftReport, recent: Sequence[DriftReport], *, spec: Monitori
         )
     if faults := tuple(_fault(feature, spec) for feature in report.features if _is_fault(feature, spec)):
         return Investigate(faults)
-    drifted = tuple(_drift(channel) for channel in report.channels if channel.drifted)
+    drifted = tuple(_drift(channel) for channel in report.channels if channel.alarms)
     if not drifted:
         return Hold((f"{report.window}: {_exogenous(report) or 'every feature is within its history'}",))
     lasting = [earlier.window for earlier in recent[1 - RECENT_WINDOWS :] if _has_drifted(earlier)] + [report.window]
@@ -69,19 +70,21 @@ def triage(report: DriftReport, recent: Sequence[DriftReport], *, spec: Monitori
 
 
 def _is_fault(feature: FeatureDrift, spec: MonitoringSpec) -> bool:
-    return feature.broken or (feature.drifted and (feature.ratio or 0.0) > spec.sudden_ratio)
+    return feature.alarms and (feature.broken or (feature.ratio or 0.0) > spec.sudden_ratio)
 
 
 def _has_drifted(report: DriftReport) -> bool:
-    return any(channel.drifted for channel in report.channels)
+    return any(channel.alarms for channel in report.channels)
 
 
 def _fault(feature: FeatureDrift, spec: MonitoringSpec) -> str:
-    if feature.missing_jump > spec.missing_jump:
-        rise = f"{feature.missing_jump:+.1%} on the baseline"
-        return f"{feature.name}: missing in {feature.missing_share:.1%} of rows, {rise}"
-    if feature.new_category_share > spec.new_category_share:
+    if "missing values" in feature.faults:
+        return f"{feature.name}: missing in {feature.missing_share:.1%} of rows, {feature.missing_jump:+.1%} on the baseline"
+    if "new categories" in feature.faults:
         return f"{feature.name}: {feature.new_category_share:.2%} of rows are in categories never seen"
+    if "scale" in feature.faults:
+        change = f"mean off by {feature.shift:.2g} standard deviations, spread by a factor of {exp(feature.spread):.2f}"
+        return f"{feature.name}: {change}, as never before (a change of unit?)"
     return f"{_drift(feature)}: sudden, {feature.ratio:.1f} times the largest before (limit {spec.sudden_ratio:g})"
 
 
@@ -90,5 +93,5 @@ def _drift(channel: FeatureDrift) -> str:
 
 
 def _exogenous(report: DriftReport) -> str:
-    names = ", ".join(feature.name for feature in report.features if feature.exceeded)
+    names = ", ".join(feature.name for feature in report.features if feature.exceeded or feature.broken)
     return f"only exogenous features left their history ({names})" if names else ""

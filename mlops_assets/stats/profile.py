@@ -1,14 +1,12 @@
 """Count a table on fixed bins: kilobytes that stand for a window, and that add up over windows and machines.
 
-Add here: what is counted. Keep out: choosing the bins (grid.py), comparing two profiles (distances.py) and deciding (monitoring/).
+Add here: what is counted. Keep out: choosing the bins (grid.py), comparing (distances.py), deciding (monitoring/).
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,13 +54,6 @@ class NumericCounts:
         """Return the share of rows without a value; 0 of no rows."""
         return _share(self.missing, sum(self.bins))
 
-    @property
-    def deviation(self) -> float:
-        """Return the standard deviation of the values; 0 for none."""
-        values = sum(self.counts)
-        mean = self.total / max(values, 1)
-        return max(self.squares / max(values, 1) - mean**2, 0.0) ** 0.5
-
     def __add__(self, other: NumericCounts) -> NumericCounts:
         return NumericCounts(
             counts=_sum(self.counts, other.counts),
@@ -105,7 +96,7 @@ class CategoricalCounts:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a window looks like, column by column. Profiles on one grid add up: `day + day`, `sum_profiles(weeks)`."""
+    """What a window looks like, column by column. Profiles on one grid add up: days to weeks, parts to a whole."""
 
     grid_id: str
     rows: int
@@ -140,11 +131,6 @@ class Profile:
     def from_json(cls, data: bytes) -> Profile:
         """Read what `to_json` wrote."""
         return msgspec.json.decode(data, type=cls)
-
-
-def sum_profiles(profiles: list[Profile]) -> Profile:
-    """Return the profile of all windows together; at least one is required."""
-    return reduce(add, profiles)
 
 
 def profile(table: pa.Table, grid: Grid) -> Profile:
