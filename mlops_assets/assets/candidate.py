@@ -1,11 +1,17 @@
 """A fitted candidate, with everything that explains it in one MLflow run."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from mlops_assets.assets.binding import CANDIDATE, EVENTS, REASON, TRAINING_SET, bound_training_set
 from mlops_assets.assets.metadata import numbers, picture
 from mlops_assets.assets.model import Model
-from mlops_assets.resources.places import LakeResource, MlflowResource
+from mlops_assets.resources.places import MlflowResource
+
+if TYPE_CHECKING:
+    from mlops_assets.features.training_set import TrainingSet
+    from mlops_assets.training.candidate import ReferenceOf
 
 
 def candidate_asset(model: Model) -> dg.AssetsDefinition:
@@ -22,11 +28,11 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
     )
     def candidate(
-        context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource
+        context: dg.AssetExecutionContext, mlflow: MlflowResource
     ) -> dg.MaterializeResult:
         from mlops_assets.features.training_set import load
+        from mlops_assets.training.candidate import Extras, log_candidate
         from mlops_assets.training.fit import train
-        from mlops_assets.training.log import log_candidate
 
         uri = bound_training_set(context, model)
         training_set = load(uri)
@@ -40,26 +46,33 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 spec=spec.training,
                 label_delay=model.label_timeout,
             )
-            logged = log_candidate(
-                run,
-                fitted,
-                training_set.table,
-                facts={"training_set_uri": uri, **training_set.manifest.lineage},
-                request_source=(model.folder / spec.request.file).read_bytes() if spec.request.file else None,
-                windows=model.partitions.windows(training_set.manifest.as_of),
+            extras = Extras(
+                facts={"training_set_uri": uri, "training_set": training_set.manifest.sha256},
+                request_source=model.definition().request.source,
+                reference_of=reference_of(model, training_set),
             )
+            logged = log_candidate(run, fitted, training_set.table, extras=extras)
         return dg.MaterializeResult(
             metadata={
-                CANDIDATE: run.run_id,
+                CANDIDATE: logged.run_id,
                 TRAINING_SET: uri,
-                "mlflow_run": dg.MetadataValue.url(run.url),
+                "mlflow_run": dg.MetadataValue.url(logged.url),
                 "artifact": logged.artifact_uri,
-                **numbers(fitted.metrics),
-                **{name: picture(png, title=name) for name, png in logged.plots.items()},
+                **numbers(logged.metrics),
+                **{name: picture(png, title=name) for name, png in logged.pictures.items()},
             }
         )
 
     return candidate
+
+
+def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":
+    """Return what makes a version's reference profile: its features and scores in each window of the training set."""
+    from mlops_assets.monitoring.reference import build_reference
+
+    windows = model.partitions.windows(training_set.manifest.as_of)
+    kinds = training_set.manifest.features
+    return lambda table, scores: build_reference(table, scores, kinds, windows=windows).to_json()
 
 
 def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:

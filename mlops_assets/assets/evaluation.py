@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlops_assets.assets.binding import CANDIDATE, EVENTS, bound_candidate, note_verdict
+from mlops_assets.assets.candidate import reference_of
 from mlops_assets.assets.metadata import numbers, table
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
@@ -38,14 +39,14 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.features.training_set import load
 
         run = mlflow.tracking().open_run(bound_candidate(context, model))
+        training_set = load(run.tags()["mlops/training_set_uri"])
         verdict = evaluate(
-            load(run.tags()["mlops/training_set_uri"]).table,
+            training_set.table,
             run,
             champion=_champion(lake, model),
-            split_spec=model.spec.split,
-            label_delay=model.label_timeout,
             gate=model.spec.gate,
             refit_approved=model.spec.training.refit,
+            reference_of=reference_of(model, training_set),
             now=machine.clock().now(),
         )
         approved = isinstance(verdict, Approved)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,6 +13,9 @@ from mlops_assets.components.schema import ModelSpec
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
+
+if TYPE_CHECKING:
+    from mlops_assets.features.definition import VectorDefinition
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,19 @@ class Model:
         features = {reference.split(":")[1]: reference.split(":")[0] for reference in self.spec.features}
         from_views = {name for name, view in features.items() if self.views[view].spec.features[name].exogenous}
         return frozenset(from_views | set(self.spec.monitoring.exogenous))
+
+    def definition(self) -> "VectorDefinition":
+        """Read the queries and the request function: what the model's vectors are made of."""
+        from mlops_assets.features.definition import read_definition
+
+        return read_definition(
+            self.spec.spine,
+            features=self.spec.features,
+            views=[(view.spec, view.folder) for view in self.views.values()],
+            request=self.spec.request,
+            base=self.folder,
+            window_column=self.partitions.column,
+        )
 
     def key(self, asset: str) -> dg.AssetKey:
         return dg.AssetKey([self.name, asset])

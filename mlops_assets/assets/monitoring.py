@@ -118,10 +118,8 @@ def quality_report_asset(model: Model) -> dg.AssetsDefinition:
         labelled = labelled_window(
             lake.root,
             model.name,
-            model.spec.spine,
-            base=model.folder,
-            table=model.table,
-            window=window.key,
+            model.definition(),
+            window=window,
             label_timeout=model.label_timeout,
             now=machine.clock().now(),
         )

@@ -32,7 +32,7 @@ def predictions_asset(model: Model) -> dg.AssetsDefinition:
         window = window_of(context)
         require_published(lake.root, model.table, window.key)
         route = champion_at(lake.state(), model.name, window.start)
-        vectors = window_vectors(model.spec, lake=lake.root, base=model.folder, table=model.table, window=window)
+        vectors = window_vectors(model.definition(), lake=lake.root, window=window)
         scored = score_window(vectors, load(route.artifact_uri), model_version=route.version)
         version = publish(lake.root, model.name, scored, window)
         return dg.MaterializeResult(

@@ -44,7 +44,8 @@ def _source(entry: Entry[IngestionSpec]) -> Iterator[Finding]:
 
 def _spine_columns(spec: ModelSpec, catalog: Catalog) -> list[str]:
     entities = [column for view in spec.views if view in catalog.views for column in catalog.views[view].spec.entity]
-    return list(dict.fromkeys([*spec.spine.keys, *entities, *spec.request.inputs, *OUTCOME]))
+    partitions = [] if catalog.findings else [catalog.partitions_of(spec)[1].column]
+    return list(dict.fromkeys([*spec.spine.keys, *entities, *spec.request.inputs, *partitions, *OUTCOME]))
 
 
 def _query(

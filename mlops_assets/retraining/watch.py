@@ -12,7 +12,7 @@ from mlops_assets.monitoring.reference import Reference, past_windows
 from mlops_assets.monitoring.report import render_report
 from mlops_assets.monitoring.store import MonitoringStore, WindowProfile
 from mlops_assets.predictions.score import predictions_uri
-from mlops_assets.predictor.artifact import load_reference
+from mlops_assets.predictor.artifact import load
 from mlops_assets.retraining.held import held_windows
 from mlops_assets.retraining.respond import respond
 from mlops_assets.retraining.triage import triage
@@ -107,7 +107,7 @@ def watch_window(
 
 
 def _reference(artifact_uri: str) -> Reference:
-    return Reference.from_dict(load_reference(artifact_uri))
+    return Reference.from_dict(load(artifact_uri).reference_profile or {})
 
 
 def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -> str | None:

@@ -50,10 +50,8 @@ def _labelled(settings: Settings, model: "Model", window: str) -> "pa.Table":
     rows = labelled_window(
         settings.lake,
         model.name,
-        model.spec.spine,
-        base=model.folder,
-        table=model.table,
-        window=window,
+        model.definition(),
+        window=next(one for one in model.partitions.windows() if one.key == window),
         label_timeout=model.label_timeout,
         now=open_clock(settings.home).now(),
     )

@@ -1,0 +1,81 @@
+"""The immutable training set, and the blocking search for values from the future in it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.assets.binding import AS_OF, TRAINING_SET
+from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.metadata import table
+from mlops_assets.assets.model import Model
+from mlops_assets.resources.places import LakeResource
+
+if TYPE_CHECKING:
+    from mlops_assets.features.training_set import SavedTrainingSet, TrainingSet
+
+NO_LEAKAGE = "no_leakage"
+
+
+def training_set_asset(model: Model) -> dg.AssetsDefinition:
+    """Return `<model>/training_set`: labelled rows with the features as they were known, by content address."""
+    key = model.key("training_set")
+
+    @dg.asset(
+        key=key,
+        deps=[raw_key(model.table), *(dg.AssetKey(["features", view]) for view in model.views)],
+        check_specs=[
+            dg.AssetCheckSpec(
+                NO_LEAKAGE,
+                asset=key,
+                blocking=True,
+                description="Rows computed again from tables cut at their prediction time are the same.",
+            )
+        ],
+        group_name=model.name,
+        owners=model.spec.owners,
+        kinds={"parquet"},
+        description="Labelled rows up to `as_of` less the label timeout, without held windows. Never changed.",
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        from mlops_assets.features.leakage import check_leakage
+        from mlops_assets.features.training_set import build_training_set, save
+        from mlops_assets.retraining.held import held_windows
+
+        definition = model.definition()
+        built = build_training_set(
+            definition,
+            lake=lake.root,
+            as_of=as_of(context, lake, model),
+            held=[held.window for held in held_windows(lake.state(), model.name)],
+            window_days=model.spec.training.window_days,
+        )
+        saved = save(built, lake.root, model.name)
+        yield dg.MaterializeResult(metadata=_metadata(built, saved), data_version=dg.DataVersion(saved.sha256))
+        leakage = check_leakage(
+            built,
+            definition,
+            lake=lake.root,
+            known_at=model.known_at(),
+            samples=model.spec.leakage_check.samples,
+            seed=model.spec.training.seed,
+        )
+        yield dg.AssetCheckResult(
+            check_name=NO_LEAKAGE,
+            passed=leakage.passed,
+            description="; ".join(map(str, leakage.findings)) or None,
+            metadata={"checked_rows": leakage.checked_rows, "times": [time.isoformat() for time in leakage.times]},
+        )
+
+    return training_set
+
+
+def as_of(context: dg.AssetExecutionContext, lake: LakeResource, model: Model) -> datetime:
+    """Return the data time of a retraining: the run's tag, else the end of the newest published window."""
+    from mlops_assets.contract.ingest import last_published
+
+    tag = context.run.tags.get(AS_OF)
+    return datetime.fromisoformat(tag) if tag else last_published(lake.root, model.table, model.partitions).end
