@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MAX_WINDOWS = 26
 MAX_CHANNELS = 30
+NOTHING = "(too few rows or windows)"
 
 
 def drift_table(report: DriftReport) -> str:
@@ -30,7 +31,7 @@ def drift_chart(reports: Sequence[DriftReport]) -> bytes:
     from matplotlib.figure import Figure
 
     shown = reports[-MAX_WINDOWS:]
-    names = sorted({channel.name for report in shown for channel in report.channels})[:MAX_CHANNELS]
+    names = sorted({channel.name for report in shown for channel in report.channels})[:MAX_CHANNELS] or [NOTHING]
     figure = Figure(figsize=(2 + 0.3 * len(shown), 1.5 + 0.25 * len(names)), dpi=80, layout="constrained")
     axes = figure.subplots()
     norm = TwoSlopeNorm(vmin=0, vcenter=1, vmax=3)
@@ -66,8 +67,5 @@ def _cell(value: float | None) -> str:
 
 
 def _verdict(channel: FeatureDrift) -> str:
-    if channel.broken:
-        return "broken"
-    if channel.exceeded:
-        return "above its limit (exogenous)" if channel.exogenous else "above its limit"
-    return ""
+    verdict = ", ".join(channel.faults) or ("above its limit" if channel.exceeded else "")
+    return f"{verdict} (exogenous)" if verdict and channel.exogenous else verdict

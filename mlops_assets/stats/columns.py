@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+INFINITE = 1e150  # from here on a sum of squares overflows; such a value is no measurement
+
 
 def sorted_values(table: pa.Table, name: str) -> np.ndarray:
     """Return the column as ascending floats, with NaN at the end for whatever is missing, infinite or absent."""
@@ -17,7 +19,7 @@ def sorted_values(table: pa.Table, name: str) -> np.ndarray:
     if name not in table.column_names or pa.types.is_null(table.schema.field(name).type):
         return np.full(table.num_rows, np.nan)
     values = table.column(name).cast(pa.float64()).to_numpy()
-    return np.sort(np.where(np.isfinite(values), values, np.nan))
+    return np.sort(np.where(np.abs(values) < INFINITE, values, np.nan))
 
 
 def category_counts(table: pa.Table, name: str) -> dict[str | None, int]:
