@@ -1,0 +1,159 @@
+"""Routing over the real store, with several processes writing at once."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.lake.state import LocalState, open_state
+from mlops_assets.rollout.routing import (
+    NoPreviousVersion,
+    NotRouted,
+    Route,
+    Routed,
+    Routing,
+    UnknownRoutingSchema,
+    champion_at,
+    read_routing,
+    restore_previous,
+    routed_at,
+    routed_models,
+    routing_key,
+    start_rollout,
+)
+
+T0 = datetime(2013, 4, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+def route(version: int) -> Route:
+    return Route(version, f"run{version}", f"/models/{version}")
+
+
+def deploy(state: LocalState, *versions: int) -> None:
+    for week, version in enumerate(versions):
+        start_rollout(state, "churn", route(version), now=T0 + week * WEEK, reason=f"approved {version}")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> LocalState:
+    return LocalState(str(tmp_path))
+
+
+def test_before_the_first_deployment_there_is_no_routing(state: LocalState) -> None:
+    assert read_routing(state, "churn") is None
+    assert routed_models(state) == []
+
+
+def test_each_rollout_moves_the_champion_and_keeps_who_was_before(state: LocalState) -> None:
+    deploy(state, 1, 2)
+
+    stored = read_routing(state, "churn")
+
+    history = (Routed(1, route(1), T0, "approved 1"), Routed(2, route(2), T0 + WEEK, "approved 2"))
+    assert stored == (Routing("churn", route(2), route(1), history), 2)
+    assert routed_models(state) == ["churn"]
+
+
+def test_generations_in_the_history_are_those_of_the_store(state: LocalState) -> None:
+    generations = [start_rollout(state, "churn", route(v), now=T0, reason="") for v in (1, 2, 3)]
+
+    routing, generation = read_routing(state, "churn") or pytest.fail("no routing")
+    assert generations == [entry.generation for entry in routing.history] == [1, 2, 3]
+    assert generation == 3
+
+
+def test_deploying_the_champion_again_changes_nothing(state: LocalState) -> None:
+    deploy(state, 1, 2)
+    before = read_routing(state, "churn")
+
+    assert start_rollout(state, "churn", route(2), now=T0 + 9 * WEEK, reason="again") == 2
+    assert read_routing(state, "churn") == before
+
+
+def test_going_back_restores_the_former_version_once(state: LocalState) -> None:
+    deploy(state, 1, 2)
+
+    assert restore_previous(state, "churn", now=T0 + 2 * WEEK, reason="errors") == 3
+
+    routing, _ = read_routing(state, "churn") or pytest.fail("no routing")
+    assert (routing.champion, routing.previous) == (route(1), None)
+    with pytest.raises(NoPreviousVersion, match="going back from version 1"):
+        restore_previous(state, "churn", now=T0, reason="again")
+
+
+def test_the_champion_of_a_time_is_read_from_the_store(state: LocalState) -> None:
+    with pytest.raises(NotRouted, match="no version routed yet"):
+        champion_at(state, "churn", T0)
+    deploy(state, 1, 2)
+
+    assert champion_at(state, "churn", T0) == route(1)
+
+
+def test_going_back_without_a_deployment_says_what_to_do(state: LocalState) -> None:
+    with pytest.raises(NotRouted, match=r"no version routed yet.*materialise `churn/deployment`"):
+        restore_previous(state, "churn", now=T0, reason="")
+
+
+def test_the_version_of_a_time_is_the_last_one_routed_by_then(state: LocalState) -> None:
+    deploy(state, 1, 2)
+    restore_previous(state, "churn", now=T0 + 2 * WEEK, reason="errors")
+    routing, _ = read_routing(state, "churn") or pytest.fail("no routing")
+    second = timedelta(seconds=1)
+
+    answered = [
+        routed_at(routing, T0 + after).version for after in (0 * WEEK, WEEK - second, WEEK, 2 * WEEK, 50 * WEEK)
+    ]
+
+    assert answered == [1, 1, 2, 1, 1]
+    with pytest.raises(NotRouted, match=r"2013-03-31T23:59:59.*first version routed at 2013-04-01T00:00:00"):
+        routed_at(routing, T0 - second)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, unique=True).map(sorted), st.integers(0, 1000))
+def test_routed_at_agrees_with_a_walk_through_the_history(minutes: list[int], asked: int) -> None:
+    history = tuple(Routed(i, route(i), T0 + timedelta(minutes=m), "") for i, m in enumerate(minutes))
+    routing = Routing("churn", history[-1].route, None, history)
+    expected = None
+    for entry in history:
+        if entry.at <= T0 + timedelta(minutes=asked):
+            expected = entry.route
+
+    if expected is None:
+        with pytest.raises(NotRouted):
+            routed_at(routing, T0 + timedelta(minutes=asked))
+    else:
+        assert routed_at(routing, T0 + timedelta(minutes=asked)) == expected
+
+
+def test_a_routing_of_another_release_is_refused(state: LocalState) -> None:
+    state.swap(routing_key("churn"), {"schema_version": 2}, generation=0)
+
+    with pytest.raises(UnknownRoutingSchema, match="found schema_version 2; required schema_version == 1"):
+        read_routing(state, "churn")
+
+
+DEPLOY_MANY = """
+import sys
+from datetime import UTC, datetime
+from mlops_assets.lake.state import open_state
+from mlops_assets.rollout.routing import Route, start_rollout
+for version in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
+    route = Route(version, f"run{version}", f"/models/{version}")
+    start_rollout(open_state(sys.argv[1]), "churn", route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="")
+"""
+
+
+def test_processes_that_deploy_at_once_lose_no_entry(tmp_path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", DEPLOY_MANY, str(tmp_path), first]) for first in ("1", "101")]
+    assert [process.wait(60) for process in processes] == [0, 0]
+
+    routing, generation = read_routing(open_state(str(tmp_path)), "churn") or pytest.fail("no routing")
+
+    assert sorted(entry.route.version for entry in routing.history) == [*range(1, 21), *range(101, 121)]
+    assert generation == 40
+    assert routing.previous == routing.history[-2].route
