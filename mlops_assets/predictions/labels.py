@@ -42,29 +42,29 @@ def join_labels(
     Raises:
         AmbiguousLabels: Two rows of the spine share a key.
     """
-    from mlops_assets.lake.engine import attach_arrow, connect
+    from mlops_assets.lake.engine import attach_arrow, connect, quoted
 
-    con = connect()
-    attach_arrow(con, "spine", spine.select([*keys, *SPINE_COLUMNS]))
-    attach_arrow(con, "predictions", predictions.append_column("_row", [list(range(len(predictions)))]))
-    _refuse_duplicates(con, keys)
-    same_key = " and ".join(f's."{key}" is not distinct from p."{key}"' for key in keys)
-    return con.execute(
-        f"""
-        select p.* exclude (_row), s.label, s.label_known_at,
-               case when s.label is not null then 'labelled'
-                    when p.prediction_time + $timeout > $now then 'pending'
-                    else 'censored' end as status
-        from predictions p
-        left join (select * from spine where label is not null and label_known_at <= $now) s on {same_key}
-        order by p._row
-        """,
-        {"now": now, "timeout": label_timeout},
-    ).to_arrow_table()
+    with connect() as con:
+        attach_arrow(con, "spine", spine.select([*keys, *SPINE_COLUMNS]))
+        attach_arrow(con, "predictions", predictions.append_column("_row", [list(range(len(predictions)))]))
+        _refuse_duplicates(con, keys)
+        same_key = " and ".join(f"s.{quoted(key)} is not distinct from p.{quoted(key)}" for key in keys)
+        query = f"""
+            select p.* exclude (_row), s.label, s.label_known_at,
+                   case when s.label is not null then 'labelled'
+                        when p.prediction_time + $timeout > $now then 'pending'
+                        else 'censored' end as status
+            from predictions p
+            left join (select * from spine where label is not null and label_known_at <= $now) s on {same_key}
+            order by p._row
+            """
+        return con.sql(query, params={"now": now, "timeout": label_timeout}).to_arrow_table()
 
 
 def _refuse_duplicates(con: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    columns = ", ".join(f'"{key}"' for key in keys)
+    from mlops_assets.lake.engine import quoted
+
+    columns = ", ".join(map(quoted, keys))
     found = con.execute(f"select {columns} from spine group by {columns} having count(*) > 1 limit 1").fetchone()
     if found is not None:
         raise AmbiguousLabels(keys, dict(zip(keys, found, strict=True)))

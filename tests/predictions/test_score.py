@@ -1,0 +1,94 @@
+"""Scoring a window: a model whose score is known in closed form, on the real table store."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from mlops_assets.lake.tables import read, snapshot
+from mlops_assets.lake.windows import Window
+from mlops_assets.predictions.score import ReservedColumn, predictions_uri, publish, score_window
+from mlops_assets.predictor.artifact import Predictor, load, save
+from mlops_assets.predictor.golden import golden_rows
+from mlops_assets.predictor.signature import Signature
+
+T0 = datetime(2013, 1, 6, tzinfo=UTC)
+WINDOW = Window("2013-01-06", T0, T0 + timedelta(days=7))
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Scores `1 / (1 + exp(-(2 x - 1)))`, a missing x counting as 0."""
+    model = LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1])
+    model.coef_, model.intercept_ = np.array([[2.0]]), np.array([-1.0])
+    pipeline = make_pipeline(FunctionTransformer(np.nan_to_num).set_output(transform="default"), model)
+    signature = Signature({"x": "numeric"}, "binary")
+    rows = golden_rows({"x": np.linspace(-3, 3, 40)}, signature)
+    folder = tmp_path_factory.mktemp("model")
+    save(folder, pipeline, signature=signature, golden=rows, facts={})
+    return load(str(folder))
+
+
+def vectors(*values: float | None) -> pa.Table:
+    count = len(values)
+    return pa.table(
+        {
+            "order_id": pa.array(range(count), pa.int64()),
+            "prediction_time": pa.array([T0] * count, pa.timestamp("us", "UTC")),
+            "label": pa.array([1] * count, pa.int64()),
+            "label_known_at": pa.array([T0] * count, pa.timestamp("us", "UTC")),
+            "x": pa.array(values, pa.float64()),
+        }
+    )
+
+
+def test_scores_stand_beside_keys_and_features_and_labels_are_left_out(predictor: Predictor) -> None:
+    scored = score_window(vectors(0.5, 2.0, None), predictor, model_version=7)
+
+    assert scored.column_names == ["order_id", "prediction_time", "x", "score", "model_version"]
+    expected = [1 / (1 + math.exp(-(2 * x - 1))) for x in (0.5, 2.0, 0.0)]
+    assert scored["score"].to_pylist() == pytest.approx(expected, rel=1e-12)
+    assert scored["model_version"].to_pylist() == [7, 7, 7]
+    assert scored["order_id"].to_pylist() == [0, 1, 2]
+
+
+def test_an_empty_window_gives_no_rows_with_the_same_columns(predictor: Predictor) -> None:
+    empty, one = (score_window(vectors(*values), predictor, model_version=7) for values in ((), (1.0,)))
+
+    assert empty.num_rows == 0
+    assert empty.schema == one.schema
+
+
+@pytest.mark.parametrize("name", ["score", "model_version"])
+def test_a_column_that_scoring_would_add_is_refused(predictor: Predictor, name: str) -> None:
+    table = vectors(1.0).append_column(name, pa.array([1.0]))
+
+    with pytest.raises(ReservedColumn, match=f"columns to score: {name}"):
+        score_window(table, predictor, model_version=7)
+
+
+def test_publishing_twice_leaves_one_copy_and_other_windows_alone(predictor: Predictor, tmp_path: Path) -> None:
+    lake, other = str(tmp_path), Window("2013-01-13", WINDOW.end, WINDOW.end + timedelta(days=7))
+    first, second = (score_window(vectors(*v), predictor, model_version=7) for v in ((1.0, 2.0), (3.0,)))
+    publish(lake, "churn", first, WINDOW)
+    publish(lake, "churn", second, other)
+    version = publish(lake, "churn", first, WINDOW)
+
+    uri = predictions_uri(lake, "churn")
+    assert uri == f"{lake}/predictions/churn"
+    assert snapshot(uri).version == version
+    assert read(uri, window=WINDOW.key).equals(first)
+    assert read(uri, window=other.key).equals(second)
+
+
+def test_a_new_version_replaces_the_scores_of_its_window(predictor: Predictor, tmp_path: Path) -> None:
+    for model_version in (7, 8):
+        publish(str(tmp_path), "churn", score_window(vectors(1.0), predictor, model_version=model_version), WINDOW)
+
+    assert read(predictions_uri(str(tmp_path), "churn"))["model_version"].to_pylist() == [8]
