@@ -32,7 +32,7 @@ def drift_chart(reports: Sequence[DriftReport]) -> bytes:
 
     shown = reports[-MAX_WINDOWS:]
     names = sorted({channel.name for report in shown for channel in report.channels})[:MAX_CHANNELS] or [NOTHING]
-    figure = Figure(figsize=(2 + 0.3 * len(shown), 1.5 + 0.25 * len(names)), dpi=80, layout="constrained")
+    figure = Figure(figsize=(4 + 0.3 * len(shown), 3 + 0.25 * len(names)), dpi=80, layout="constrained")
     axes = figure.subplots()
     norm = TwoSlopeNorm(vmin=0, vcenter=1, vmax=3)
     image = axes.imshow([[_level(r, name) for r in shown] for name in names], aspect="auto", norm=norm, cmap="RdYlGn_r")

@@ -88,12 +88,13 @@ def test_a_change_beyond_the_history_alarms_and_names_the_feature(name, change):
         ("x", lambda x: x * 1.609344, "scale"),
         ("x", lambda x: x / 60, "scale"),
         ("x", lambda x: x + 273.15, "scale"),
+        ("x", lambda x: (x - 10) / 2 + 10, "scale"),
         ("x", part(0.1, np.nan), "missing values"),
         ("x", lambda x: np.full(len(x), np.nan), "missing values"),
         ("c", part(0.02, "never seen"), "new categories"),
         ("c", part(0.1, None), "missing values"),
     ],
-    ids=["kilometres", "hours", "kelvin", "holes", "all missing", "new category", "no category"],
+    ids=["kilometres", "hours", "kelvin", "half as wide", "holes", "all missing", "new category", "no category"],
 )
 def test_the_look_of_a_broken_pipeline_is_a_fault(name, change, fault):
     report = judge(week(1, **{name: change}))

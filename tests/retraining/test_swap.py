@@ -1,0 +1,42 @@
+import pytest
+
+from mlops_assets.lake.state import StateConflict, open_state
+from mlops_assets.retraining.swap import ATTEMPTS, update
+
+
+@pytest.fixture
+def state(tmp_path):
+    return open_state(str(tmp_path))
+
+
+def overtaken(state, times):
+    """Return a change that adds a letter, and that another writer overtakes so many times."""
+    left = iter(range(times))
+
+    def change(stored):
+        word = (stored or {"word": ""})["word"]
+        if next(left, None) is not None:
+            generation = (state.read("k") or (None, 0))[1]
+            state.swap("k", {"word": word + "b"}, generation=generation)
+        return {"word": word + "a"}
+
+    return change
+
+
+@pytest.mark.parametrize(("times", "word"), [(0, "a"), (1, "ba"), (3, "bbba")])
+def test_a_change_is_applied_to_what_the_other_writer_left(state, times, word):
+    assert update(state, "k", overtaken(state, times)) == {"word": word}
+    assert state.read("k")[0] == {"word": word}
+
+
+def test_it_gives_up_rather_than_overwrite(state):
+    with pytest.raises(StateConflict):
+        update(state, "k", overtaken(state, ATTEMPTS))
+    assert state.read("k")[0] == {"word": "b" * ATTEMPTS}
+
+
+def test_no_change_writes_nothing(state):
+    state.put_if_absent("k", {"word": "a"})
+    before = state.read("k")
+    update(state, "k", dict)
+    assert state.read("k") == before
