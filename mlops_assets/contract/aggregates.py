@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.contract.findings import Finding
+from mlops_assets.contract.findings import SAMPLE_ROWS, Finding
 from mlops_assets.contract.spec import NULL_SHARE_PREFIX
-from mlops_assets.lake.engine import attach_arrow, quoted
+from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     import duckdb
-    import pyarrow as pa
 
     from mlops_assets.contract.spec import NullShare, RowCount, TableSpec
 
 
 def aggregate_findings(
-    con: duckdb.DuckDBPyConnection, spec: TableSpec, *, end: datetime, published: pa.Table | None
+    con: duckdb.DuckDBPyConnection, spec: TableSpec, *, end: datetime, has_published: bool
 ) -> Iterator[Finding]:
-    """Yield the findings about the relations `staged` and `clean`.
+    """Yield the findings about the relations `staged` and `clean`, and `published` if there is one.
 
     Args:
         end: When the newest row could be expected at the latest.
-        published: Rows that stand in the table so far.
+        has_published: Whether the window was published before.
     """
-    total = int(con.execute("select count(*) from staged").fetchall()[0][0])
+    total = _scalar(con, "select count(*) from staged")
     if spec.row_count is not None:
         yield _row_count(spec.row_count, total)
     for share in spec.null_share:
@@ -35,7 +34,7 @@ def aggregate_findings(
     if spec.freshness_days is not None and spec.time_column is not None:
         yield _freshness(con, spec.time_column, spec.freshness_days, end, total)
     if spec.key:
-        yield _no_corrections(con, spec.key, published)
+        yield _no_corrections(con, spec.key, has_published=has_published)
 
 
 def _row_count(band: RowCount, total: int) -> Finding:
@@ -46,7 +45,7 @@ def _row_count(band: RowCount, total: int) -> Finding:
 
 
 def _null_share(con: duckdb.DuckDBPyConnection, limit: NullShare, total: int) -> Finding:
-    present = int(con.execute(f"select count({quoted(limit.column)}) from staged").fetchall()[0][0])
+    present = _scalar(con, f"select count({quoted(limit.column)}) from staged")
     share = (total - present) / total if total else 0.0
     name = f"{NULL_SHARE_PREFIX}{limit.column}"
     detail = f"{share:.4f} of {limit.column} is null; required at most {limit.max:g}"
@@ -63,15 +62,23 @@ def _freshness(con: duckdb.DuckDBPyConnection, column: str, days: float, end: da
     return Finding.of_table("freshness", "warn", passed=bool(passed), total=total, detail=detail)
 
 
-def _no_corrections(con: duckdb.DuckDBPyConnection, key: list[str], published: pa.Table | None) -> Finding:
-    if published is None or not published.num_rows:
+def _no_corrections(con: duckdb.DuckDBPyConnection, key: list[str], *, has_published: bool) -> Finding:
+    if not has_published:
         return Finding.of_rows("no_corrections", "warn", failed=0, total=0, sample=[])
-    attach_arrow(con, "published", published)
-    clean = {str(row[0]) for row in con.execute("describe clean").fetchall()}
-    columns = ", ".join(quoted(name) for name in published.column_names if name in clean)
+    total = _scalar(con, "select count(*) from published")
+    clean = _columns(con, "clean")
+    columns = ", ".join(quoted(column) for column in _columns(con, "published") if column in clean)
     keys = ", ".join(map(quoted, key))
     changed = con.sql(f"""
         select * from (select {columns} from published except select {columns} from clean) as earlier
         semi join clean using ({keys}) order by {keys}""").to_arrow_table()
-    sample = changed.slice(0, 5).to_pylist()
-    return Finding.of_rows("no_corrections", "warn", failed=changed.num_rows, total=published.num_rows, sample=sample)
+    sample = changed.slice(0, SAMPLE_ROWS).to_pylist()
+    return Finding.of_rows("no_corrections", "warn", failed=changed.num_rows, total=total, sample=sample)
+
+
+def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    return [str(row[0]) for row in con.execute(f"describe {relation}").fetchall()]
+
+
+def _scalar(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.execute(query).fetchall()[0][0])

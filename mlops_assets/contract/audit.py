@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.contract.aggregates import aggregate_findings
-from mlops_assets.contract.findings import Finding
+from mlops_assets.contract.findings import SAMPLE_ROWS, Finding
 from mlops_assets.contract.types import conform
 from mlops_assets.errors import MlopsError
-from mlops_assets.lake.engine import attach_arrow, connect, quoted
+from mlops_assets.lake.engine import attach, attach_arrow, quoted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.contract.spec import Severity, TableSpec
+    from mlops_assets.lake.tables import Snapshot
     from mlops_assets.lake.windows import Window
-
-SAMPLE_ROWS = 5
 
 
 class RuleDoesNotRun(MlopsError):
@@ -65,6 +64,7 @@ class Audit:
 
 
 def audit(
+    con: duckdb.DuckDBPyConnection,
     table: pa.Table,
     spec: TableSpec,
     *,
@@ -72,17 +72,18 @@ def audit(
     window: Window | None,
     load_id: str,
     now: datetime,
-    published: pa.Table | None = None,
+    published: Snapshot | None = None,
 ) -> Audit:
     """Judge staged rows by their contract.
 
     Args:
+        con: Takes the relations `staged`, `judged`, `clean` and `published`.
         table: Staged rows of one window.
         name: `source/table`, for messages.
         window: Rows outside are set aside; None for a whole table.
         load_id: dlt's name of the load, kept with every row set aside.
         now: Judges freshness; a window is not expected to be fresher than its end.
-        published: Rows that the window holds so far, to notice corrections.
+        published: What the window holds so far, to notice corrections.
 
     Raises:
         SchemaChanged: A column has another type than declared.
@@ -90,19 +91,23 @@ def audit(
     """
     rows = conform(table, spec.columns, name=name)
     rules = _rules(spec, window)
-    with connect() as con:
-        attach_arrow(con, "staged", rows)
-        _judge(con, rules, spec, rows.column_names, name)
-        clean = con.sql(
-            f"select {_list(rows.column_names)} from judged where not set_aside order by place"
-        ).to_arrow_table()
-        attach_arrow(con, "clean", clean)
-        findings = (
-            *_row_findings(con, rules, rows.column_names),
-            *aggregate_findings(con, spec, end=min(window.end, now) if window else now, published=published),
-        )
-        quarantined = _quarantined(con, rows.column_names, load_id, window)
-    return Audit(clean, quarantined, findings, any(f.severity == "block" and not f.passed for f in findings))
+    attach_arrow(con, "staged", rows)
+    _judge(con, rules, spec, rows.column_names, name)
+    clean = _select(con, rows.column_names, "where not set_aside")
+    attach_arrow(con, "clean", clean)
+    if published is not None:
+        attach(con, "published", published)
+    end = min(window.end, now) if window else now
+    findings = (
+        *_row_findings(con, rules, rows.column_names),
+        *aggregate_findings(con, spec, end=end, has_published=published is not None),
+    )
+    return Audit(
+        clean=clean,
+        quarantined=_quarantined(con, rows.column_names, load_id, window),
+        findings=findings,
+        blocked=any(finding.severity == "block" and not finding.passed for finding in findings),
+    )
 
 
 def _rules(spec: TableSpec, window: Window | None) -> list[Rule]:
@@ -121,21 +126,22 @@ def _rules(spec: TableSpec, window: Window | None) -> list[Rule]:
 
 
 def _judge(con: duckdb.DuckDBPyConnection, rules: list[Rule], spec: TableSpec, columns: list[str], name: str) -> None:
-    """Make the table `judged`: staged rows with `failed_rules`, `set_aside` and their `place` in order of key."""
+    """Make the table `judged`, in order of key: staged rows with `failed_rules` and `set_aside`."""
     import duckdb
 
-    order = _list([*spec.key, *(column for column in columns if column not in spec.key)])
-    twin = f"row_number() over (partition by {_list(spec.key)} order by {order})" if spec.key else "1"
+    rest = [column for column in columns if column not in spec.key]
+    twin = f"row_number() over (partition by {_list(spec.key)} order by {_list(rest or spec.key)})" if spec.key else "1"
     failed = ", ".join(f"case when ({rule.sql}) is not true then '{rule.name}' end" for rule in rules)
     strict = ", ".join(f"'{rule.name}'" for rule in rules if rule.severity != "warn")
     try:
         con.execute(f"""
-            create table judged as
+            create or replace table judged as
             select *, list_has_any(failed_rules, [{strict}]::varchar[]) as set_aside
             from (
                 select *, list_filter([{failed}]::varchar[], lambda rule: rule is not null) as failed_rules
-                from (select *, row_number() over (order by {order}) as place, {twin} as twin from staged)
-            )""")
+                from (select *, {twin} as twin from staged)
+            )
+            order by {_list([*spec.key, *rest])}""")
     except duckdb.Error as error:
         raise _culprit(con, rules, name) or error from error
 
@@ -165,18 +171,20 @@ def _row_findings(con: duckdb.DuckDBPyConnection, rules: list[Rule], columns: li
 
 
 def _sample(con: duckdb.DuckDBPyConnection, rule: Rule, columns: list[str]) -> list[dict[str, Any]]:
-    broken = f"list_contains(failed_rules, '{rule.name}')"
-    return (
-        con.sql(f"select {_list(columns)} from judged where {broken} order by place limit {SAMPLE_ROWS}")
-        .to_arrow_table()
-        .to_pylist()
-    )
+    return _select(con, columns, f"where list_contains(failed_rules, '{rule.name}')", limit=SAMPLE_ROWS).to_pylist()
 
 
 def _quarantined(con: duckdb.DuckDBPyConnection, columns: list[str], load_id: str, window: Window | None) -> pa.Table:
-    key = f"'{window.key}'" if window else "null::varchar"
-    facts = f"failed_rules, '{load_id}' as load_id, {key} as \"window\""
-    return con.sql(f"select {_list(columns)}, {facts} from judged where set_aside order by place").to_arrow_table()
+    import pyarrow as pa
+
+    rows = _select(con, [*columns, "failed_rules"], "where set_aside")
+    keys = pa.array([window.key if window else None] * rows.num_rows, pa.string())
+    return rows.append_column("load_id", pa.array([load_id] * rows.num_rows, pa.string())).append_column("window", keys)
+
+
+def _select(con: duckdb.DuckDBPyConnection, columns: list[str], where: str, *, limit: int | None = None) -> pa.Table:
+    most = "" if limit is None else f" limit {limit}"
+    return con.sql(f"select {_list(columns)} from judged {where} order by rowid{most}").to_arrow_table()
 
 
 def _list(columns: list[str]) -> str:

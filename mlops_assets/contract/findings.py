@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlops_assets.contract.spec import Severity
 
+SAMPLE_ROWS = 5
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -14,7 +14,8 @@ from mlops_assets.contract.types import arrow_type
 from mlops_assets.contract.verdict import write_verdict
 from mlops_assets.contract.windowing import split
 from mlops_assets.errors import MlopsError
-from mlops_assets.lake import tables as lake_tables
+from mlops_assets.lake.engine import connect
+from mlops_assets.lake.tables import Snapshot, exists, overwrite, replace_window, snapshot
 from mlops_assets.lake.uris import join
 from mlops_assets.lake.windows import Window
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    import duckdb
     import pyarrow as pa
 
     from mlops_assets.contract.findings import Finding
@@ -73,6 +75,17 @@ class Published:
     blocked: bool
 
 
+@dataclass(frozen=True)
+class Run:
+    """What all windows of one ingestion share."""
+
+    con: duckdb.DuckDBPyConnection
+    spec: IngestionSpec
+    load_id: str
+    lake: str
+    now: datetime
+
+
 def ingest(
     spec: IngestionSpec, tables: Sequence[str], *, windows: Sequence[Window], lake: str, folder: Path, now: datetime
 ) -> list[Published]:
@@ -95,11 +108,13 @@ def ingest(
         raise WindowsMismatch(spec, len(windows))
     span = Window(f"{windows[0].key} to {windows[-1].key}", windows[0].start, windows[-1].end) if windows else None
     staged = stage(spec, tables, window=span, folder=folder)
-    return [
-        _publish(spec, table, part, window=window, load_id=staged.load_id, lake=lake, now=now)
-        for table in tables
-        for window, part in _parts(spec, staged.tables[table], windows)
-    ]
+    with connect() as con:
+        run = Run(con, spec, staged.load_id, lake, now)
+        return [
+            _publish(run, table, part, window=window)
+            for table in tables
+            for window, part in _parts(spec, staged.tables[table], windows)
+        ]
 
 
 def _parts(
@@ -108,20 +123,17 @@ def _parts(
     return split(table, windows, column=spec.partitions.column) if spec.partitions else [(None, table)]
 
 
-def _publish(
-    spec: IngestionSpec, table: str, rows: pa.Table, *, window: Window | None, load_id: str, lake: str, now: datetime
-) -> Published:
-    uri, quarantine_uri = join(lake, "raw", spec.name, table), join(lake, "quarantine", spec.name, table)
+def _publish(run: Run, table: str, rows: pa.Table, *, window: Window | None) -> Published:
+    uri, quarantine_uri = (join(run.lake, area, run.spec.name, table) for area in ("raw", "quarantine"))
     key = window.key if window else None
-    declared = spec.tables[table]
-    name = f"{spec.name}/{table}"
-    held = lake_tables.read(uri, window=key) if lake_tables.exists(uri) else None
-    outcome = audit(rows, declared, name=name, window=window, load_id=load_id, now=now, published=held)
+    declared, name = run.spec.tables[table], f"{run.spec.name}/{table}"
+    held = snapshot(uri, window=key) if exists(uri) else None
+    outcome = audit(run.con, rows, declared, name=name, window=window, load_id=run.load_id, now=run.now, published=held)
     _write(quarantine_uri, outcome.quarantined, key)
     published = Published(
         table=table,
         window=key,
-        load_id=load_id,
+        load_id=run.load_id,
         rows=outcome.clean.num_rows,
         quarantined_rows=outcome.quarantined.num_rows,
         version=None if outcome.blocked else _write(uri, outcome.clean, key),
@@ -131,17 +143,15 @@ def _publish(
         quarantine_uri=quarantine_uri,
         blocked=outcome.blocked,
     )
-    write_verdict(lake, spec.name, table, key, {**asdict(published), "ingested_at": now.isoformat()})
+    write_verdict(run.lake, run.spec.name, table, key, {**asdict(published), "ingested_at": run.now.isoformat()})
     return published
 
 
 def _write(uri: str, table: pa.Table, window: str | None) -> int:
-    return (
-        lake_tables.overwrite(uri, table) if window is None else lake_tables.replace_window(uri, table, window=window)
-    )
+    return overwrite(uri, table) if window is None else replace_window(uri, table, window=window)
 
 
-def _schema_changes(clean: pa.Table, declared: TableSpec, held: pa.Table | None) -> dict[str, str]:
+def _schema_changes(clean: pa.Table, declared: TableSpec, held: Snapshot | None) -> dict[str, str]:
     before = {name: str(arrow_type(kind)) for name, kind in declared.columns.items()}
     before |= {} if held is None else {field.name: str(field.type) for field in held.schema}
     return {field.name: str(field.type) for field in clean.schema if field.name not in before}

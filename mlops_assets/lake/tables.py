@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 WINDOW_COLUMN = "_window"
 HANDLED_FEATURES = frozenset({"timestampNtz", "appendOnly", "invariants"})
 PROPERTIES_KEY = "mlops"
+CONFIGURATION: dict[str, str | None] = {
+    "delta.checkpointInterval": "10",  # opening a table replays the commits since its last checkpoint
+    "delta.logRetentionDuration": "interval 1000 weeks",  # old versions stay readable: lineage refers to them
+}
 
 
 class TableNotFound(MlopsError):
@@ -238,7 +242,9 @@ def _open_or_create(uri: str, schema: pa.Schema, partition_by: list[str]) -> Del
     from deltalake import DeltaTable
 
     if not exists(uri):
-        DeltaTable.create(_place(uri), schema=schema, mode="ignore", partition_by=partition_by)
+        DeltaTable.create(
+            _place(uri), schema=schema, mode="ignore", partition_by=partition_by, configuration=CONFIGURATION
+        )
     return _open(uri, None)
 
 
