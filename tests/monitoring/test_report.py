@@ -2,7 +2,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from mlops_assets.monitoring.report import render_report
 
@@ -30,7 +29,6 @@ def rows(seed, **columns):
     )
 
 
-@pytest.mark.slow
 def test_null_constant_new_and_vanished_columns_still_give_a_page():
     page = render_report(
         rows(0, empty=pa.nulls(300, pa.float64()), gone=np.ones(300)), rows(1, empty=np.ones(300)), KINDS, seed=0
