@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def baseline_scores(train_labels: Vector, rows: int) -> Vector:
     """Return the same score for each row: the share of positives (binary) or the mean label (regression).
 
+    >>> import numpy as np
     >>> baseline_scores(np.array([0.0, 0.0, 0.0, 1.0]), 2)
     array([0.25, 0.25])
     """

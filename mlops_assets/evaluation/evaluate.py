@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.evaluation.spec import GateSpec
     from mlops_assets.predictor.artifact import Predictor
     from mlops_assets.training.candidate import ReferenceOf
-    from mlops_assets.training.tracking import TrackedRun
+    from mlops_assets.training.tracking import TrackedRun, Tracking
 
     Vector = np.ndarray[Any, Any]
 
@@ -70,7 +70,7 @@ def evaluate(
 
     Args:
         table: The training set of the candidate; it is judged on the rows that its training set apart.
-        champion: The present champion, or None.
+        champion: The present champion as it was judged (see `load_judged`), or None.
         refit_approved: Fit an approved recipe again on all rows, as the run's artefact `refit`.
         reference_of: Makes the refit's reference profile (see `training.candidate.Extras`).
 
@@ -98,6 +98,15 @@ def evaluate(
         verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=gate.metric_for(task))
     write_verdict(run, verdict)
     return verdict
+
+
+def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:
+    """Return the model that the gate judged when this candidate was approved: the one before its refit.
+
+    A candidate has not seen its newest weeks, so its fair rival is a champion that had not either. Against the refit,
+    which has, newer training data never gets a chance to show its worth.
+    """
+    return load(tracking.open_run(candidate_id).artifact_uri(CANDIDATE))
 
 
 def block_of_rows(table: pa.Table, block: str) -> Vector:

@@ -46,6 +46,7 @@ def paired_block_bootstrap(
         blocks: Block of each row; any values that `np.unique` can sort.
 
     Example:
+        >>> import numpy as np
         >>> from mlops_assets.stats.metrics import METRICS
         >>> y, days = np.tile([0, 1], 50), np.repeat(np.arange(20), 5)
         >>> interval = paired_block_bootstrap(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Vector = np.ndarray[Any, Any]
 
 Weighted = Callable[["Vector"], float]
-PROBABILITY_FLOOR = 1e-15
+PROBABILITY_FLOOR = 2.0**-52
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Metric:
     def __call__(self, y: Vector, scores: Vector) -> float:
         """Return the metric of equally weighted rows.
 
+        >>> import numpy as np
         >>> METRICS["roc_auc"](np.array([0, 1, 1]), np.array([0.2, 0.9, 0.1]))
         0.5
         """

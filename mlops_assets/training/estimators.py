@@ -59,7 +59,9 @@ def make_estimator(recipe: Recipe, task: Task) -> Any:
     try:
         estimator = _factory(recipe.estimator, task)(**recipe.params)
         known = estimator.get_params()
-        ours = {"random_state": recipe.seed, "n_jobs": recipe.threads}
+        ours = {"random_state": recipe.seed}
+        if recipe.is_xgboost or recipe.threads > 1:  # XGBoost takes all cores by default, scikit-learn one
+            ours["n_jobs"] = recipe.threads
         estimator.set_params(**{name: value for name, value in ours.items() if name in known})
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UnknownEstimator(recipe.estimator, found=f"{type(error).__name__}: {error}") from error

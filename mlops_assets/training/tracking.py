@@ -84,7 +84,8 @@ class Tracking:
         info = run.info
         base = self.tracking_uri if self.tracking_uri.startswith("http") else self.ui_url
         url = f"{base.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-        root = str(local_path(info.artifact_uri)) if is_local(info.artifact_uri) else info.artifact_uri
+        uri = str(info.artifact_uri)
+        root = str(local_path(uri)) if is_local(uri) else uri
         return TrackedRun(client, info.run_id, root, url, started_ms=info.start_time)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:

@@ -1,0 +1,186 @@
+"""Fitting: deterministic, blind to the test rows, and scored as scikit-learn would."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+
+from mlops_assets.predictor.frame import feature_frame
+from mlops_assets.predictor.signature import Signature
+from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
+from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
+from mlops_assets.training.fit import fit, refit, train
+from mlops_assets.training.plots import importances, plots
+from mlops_assets.training.spec import SplitSpec, TrainingSpec
+
+FEATURES = {"size": "numeric", "flow": "numeric", "colour": "categorical"}
+
+
+def _train(table, task="binary", features=FEATURES, **spec):
+    return train(
+        table,
+        task=task,
+        features=features,
+        request_inputs=["colour"],
+        split_spec=SplitSpec(),
+        spec=TrainingSpec(**spec),
+        label_delay=timedelta(days=2),
+    )
+
+
+def _booster(pipeline):
+    return bytes(pipeline[-1].get_booster().save_raw())
+
+
+def test_the_same_input_gives_the_same_bytes(table):
+    first, second = _train(table), _train(table)
+    assert _booster(first.pipeline) == _booster(second.pipeline)
+    assert (first.recipe, first.metrics, first.curves) == (second.recipe, second.metrics, second.curves)
+    again = refit(table, first.recipe, signature=first.signature)
+    assert _booster(again) == _booster(refit(table, first.recipe, signature=first.signature))
+
+
+def test_the_seed_matters(table):
+    assert _booster(_train(table, seed=1).pipeline) != _booster(_train(table, seed=2).pipeline)
+
+
+def test_test_rows_do_not_reach_the_model(table):
+    clean = _train(table)
+    is_test = np.isin(np.arange(table.num_rows), clean.split.test)
+    flipped = pa.array(np.where(is_test, ~table["label"].to_numpy(), table["label"].to_numpy()))
+    other = _train(table.set_column(table.column_names.index("label"), "label", flipped))
+    assert _booster(other.pipeline) == _booster(clean.pipeline)
+    assert other.metrics["test_roc_auc"] == pytest.approx(1 - clean.metrics["test_roc_auc"])
+
+
+def test_metrics_are_those_of_scikit_learn(table):
+    fitted = _train(table)
+    for part, rows in (("validation", fitted.split.validation), ("test", fitted.split.test)):
+        y, some = table["label"].to_numpy()[rows], table.take(rows)
+        scores = fitted.pipeline.predict_proba(feature_frame(some, fitted.signature))[:, 1].astype(float)
+        assert fitted.metrics[f"{part}_roc_auc"] == pytest.approx(roc_auc_score(y, scores))
+        assert fitted.metrics[f"{part}_log_loss"] == pytest.approx(log_loss(y, scores))
+        assert fitted.metrics[f"{part}_rows"] == len(rows)
+    assert fitted.metrics["test_roc_auc"] > 0.9  # the signal is strong
+
+
+def test_the_recipe_keeps_the_rounds_that_early_stopping_chose(table):
+    fitted = _train(table, early_stopping_rounds=5)
+    losses = fitted.curves["validation_logloss"]
+    assert fitted.recipe.params["n_estimators"] == int(np.argmin(losses)) + 1 < 300
+    assert refit(table, fitted.recipe, signature=fitted.signature)[-1].n_estimators == int(np.argmin(losses)) + 1
+    assert Recipe(**json.loads(json.dumps(fitted.recipe.__dict__))) == fitted.recipe
+
+
+def test_without_early_stopping_all_rounds_are_trained(table):
+    fitted = _train(table, early_stopping_rounds=None, params={"n_estimators": 7})
+    assert len(fitted.curves["validation_logloss"]) == fitted.recipe.params["n_estimators"] == 7
+
+
+def test_trained_through_is_the_newest_row_that_the_fit_looked_at(table):
+    fitted = _train(table)
+    times = table["prediction_time"].to_pylist()
+    assert fitted.trained_through == max(times[i] for i in fitted.split.validation)
+    assert fitted.trained_through + timedelta(days=2) < min(times[i] for i in fitted.split.test)
+
+
+def test_a_scikit_learn_model_equals_one_made_by_hand(table):
+    fitted = _train(table, estimator="sklearn.LogisticRegression", params={"C": 0.5})
+    frame = feature_frame(table, fitted.signature)
+    train_rows = frame.iloc[fitted.split.train]
+    median = train_rows[["size", "flow"]].median()
+    filled = frame[["size", "flow"]].fillna(median)
+    scaled = (filled - filled.iloc[fitted.split.train].mean()) / filled.iloc[fitted.split.train].std(ddof=0)
+    x = np.column_stack([scaled, frame["colour"] == "green", frame["colour"] == "red"])
+    y = table["label"].to_numpy()
+    by_hand = LogisticRegression(C=0.5, random_state=0).fit(x[fitted.split.train], y[fitted.split.train])
+    np.testing.assert_allclose(fitted.test_scores, by_hand.predict_proba(x[fitted.split.test])[:, 1], atol=1e-6)
+    assert not fitted.curves
+
+
+def test_regression():
+    rng, count = np.random.default_rng(0), 1600
+    size = rng.normal(size=count)
+    times = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=1.2 * i) for i in range(count)]
+    table = pa.table({"prediction_time": times, "size": size, "label": 3 * size + rng.normal(size=count)})
+    fitted = _train(table, "regression", {"size": "numeric"})
+    expected = root_mean_squared_error(table["label"].to_numpy()[fitted.split.test], fitted.test_scores)
+    assert fitted.metrics["test_rmse"] == pytest.approx(expected)
+    assert expected < 1.5
+    assert set(plots(fitted)) == {"residuals", "curves", "importance"}
+
+
+def test_rows_in_another_order_are_split_alike(table):
+    shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
+    times, other = table["prediction_time"].to_pylist(), shuffled["prediction_time"].to_pylist()
+    first, second = _train(table).split, _train(shuffled).split
+    assert sorted(times[i] for i in first.test) == sorted(other[i] for i in second.test)
+
+
+def test_a_missing_category_and_an_empty_column_are_no_obstacle(table):
+    hollow = table.set_column(3, "flow", pa.nulls(table.num_rows, pa.float64()))
+    fitted = _train(hollow)
+    assert fitted.metrics["test_roc_auc"] > 0.9
+    assert importances(fitted)["flow"] == 0
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "found"),
+    [
+        ("sklearn.NoSuchModel", {}, "no class NoSuchModel"),
+        ("sklearn.linear_model.NoSuchModel", {}, "no class NoSuchModel in sklearn.linear_model"),
+        ("no_such_module:make", {}, "No module named 'no_such_module'"),
+        ("math:no_such_factory", {}, "no_such_factory"),
+        ("sklearn.LogisticRegression", {"depth": 3}, "unexpected keyword argument 'depth'"),
+    ],
+)
+def test_an_estimator_that_cannot_be_built_is_named(estimator, params, found):
+    with pytest.raises(UnknownEstimator, match=found):
+        make_estimator(recipe_of(TrainingSpec(estimator=estimator, params=params)), "binary")
+
+
+def test_a_binary_model_must_give_probabilities():
+    with pytest.raises(NoProbabilities, match="LinearSVC"):
+        make_estimator(recipe_of(TrainingSpec(estimator="sklearn.LinearSVC")), "binary")
+
+
+@pytest.mark.parametrize(
+    "estimator", ["sklearn.ensemble.RandomForestClassifier", "sklearn.ensemble:HistGradientBoostingClassifier"]
+)
+def test_seed_and_threads_reach_any_estimator(table, estimator):
+    made = make_estimator(recipe_of(TrainingSpec(estimator=estimator, seed=5, threads=2)), "binary")
+    assert made.get_params()["random_state"] == 5
+    assert made.get_params().get("n_jobs", 2) == 2
+
+
+def test_plots_are_small_pictures(table):
+    pictures = plots(_train(table))
+    assert set(pictures) == {"roc", "calibration", "curves", "importance"}
+    for png in pictures.values():
+        assert png.startswith(b"\x89PNG")
+        assert len(png) < 60_000
+
+
+def test_importance_falls_on_the_features_that_matter(table):
+    shares = importances(_train(table))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == set(FEATURES)
+    assert min(shares, key=shares.__getitem__) == "flow"
+
+
+def test_importance_of_rare_categories_counts_for_their_feature(table):
+    rare = [f"rare {i}" if i % 100 == 0 else str(colour) for i, colour in enumerate(table["colour"].to_pylist())]
+    shares = importances(_train(table.set_column(4, "colour", pa.array(rare))))
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_fit_takes_a_split_that_was_made_before(table):
+    whole = _train(table)
+    signature = Signature(FEATURES, "binary", ("colour",))
+    assert _booster(fit(table, signature=signature, spec=TrainingSpec(), split=whole.split).pipeline) == _booster(
+        whole.pipeline
+    )
