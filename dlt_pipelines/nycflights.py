@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dlt
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from dlt.extract import DltResource
 from pyarrow import csv
 
@@ -84,8 +84,13 @@ def _bytes(name: str) -> bytes:
 
 
 def _between(table: pa.Table, start: datetime, end: datetime) -> pa.Table:
-    hours = table["time_hour"]
-    return table.filter(pc.and_(pc.greater_equal(hours, _instant(start)), pc.less(hours, _instant(end))))
+    return table.filter(_is_between(table, start, end))
+
+
+def _is_between(table: pa.Table, start: datetime, end: datetime) -> np.ndarray:
+    first, last = (np.datetime64(at.astimezone(UTC).replace(tzinfo=None)) for at in (start, end))
+    hours = table["time_hour"].to_numpy()
+    return (hours >= first) & (hours < last)
 
 
 def _with_faults(flights: pa.Table) -> pa.Table:
@@ -93,14 +98,9 @@ def _with_faults(flights: pa.Table) -> pa.Table:
     if not interval:
         return flights
     start, end = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in interval.split("/"))
-    hours, miles = flights["time_hour"], flights["distance"]
-    hit = pc.and_(pc.greater_equal(hours, _instant(start)), pc.less(hours, _instant(end)))
-    distance = pc.if_else(hit, pc.multiply(miles, KILOMETRES_PER_MILE), miles)
-    return flights.set_column(flights.schema.get_field_index("distance"), "distance", distance)
-
-
-def _instant(at: datetime) -> pa.Scalar:
-    return pa.scalar(at, INSTANT)
+    miles = flights["distance"].to_numpy()
+    distance = np.where(_is_between(flights, start, end), miles * KILOMETRES_PER_MILE, miles)
+    return flights.set_column(flights.schema.get_field_index("distance"), "distance", pa.array(distance))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ def check_names(spec: TableSpec) -> list[tuple[str, Severity]]:
         names.append(("unique_key", "quarantine"))
     if spec.row_count is not None:
         names.append(("row_count", spec.row_count.severity))
-    names += [(f"{NULL_SHARE_PREFIX}{share.column}", share.severity) for share in spec.null_share]
+    names.extend((f"{NULL_SHARE_PREFIX}{share.column}", share.severity) for share in spec.null_share)
     if spec.freshness_days is not None:
         names.append(("freshness", "warn"))
     if spec.key:

@@ -39,25 +39,23 @@ def _plain(array: Any) -> Any:
     return array.cast(pa.large_list(array.type.value_type)) if pa.types.is_list(array.type) else array
 
 
-def _parts(array: pa.Array) -> Iterator[bytes | memoryview]:
+def _parts(array: Any) -> Iterator[bytes]:
     """Yield bytes that depend on the values alone."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import types
 
     yield _packed(array.is_valid())
     kind = array.type
-    if pa.types.is_struct(kind):
-        for index in range(kind.num_fields):
-            yield from _parts(_plain(pc.struct_field(array, [index])))
-    elif pa.types.is_large_list(kind):
-        yield from _parts(pc.fill_null(pc.list_value_length(array), 0))
-        yield from _parts(_plain(pc.list_flatten(array)))
-    elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-        yield from _parts(pc.fill_null(pc.binary_length(array), 0))
-        yield _concatenated(pc.fill_null(array, b"" if pa.types.is_large_binary(kind) else ""))
-    elif pa.types.is_boolean(kind):
-        yield _packed(pc.fill_null(array, False))
-    elif not pa.types.is_null(kind):
+    if types.is_struct(kind):
+        for child in array.flatten():
+            yield from _parts(_plain(child))
+    elif types.is_large_list(kind):
+        yield from _parts(array.value_lengths().fill_null(0))
+        yield from _parts(_plain(array.flatten()))
+    elif types.is_large_string(kind) or types.is_large_binary(kind):
+        yield from _variable_width(array.fill_null(b"" if types.is_large_binary(kind) else ""))
+    elif types.is_boolean(kind):
+        yield _packed(array.fill_null(False))
+    elif not types.is_null(kind):
         yield _fixed_width(array)
 
 
@@ -67,24 +65,25 @@ def _packed(flags: pa.Array) -> bytes:
     return np.packbits(flags.to_numpy(zero_copy_only=False)).tobytes()
 
 
-def _concatenated(array: pa.Array) -> memoryview:
+def _variable_width(array: pa.Array) -> Iterator[bytes]:
     import numpy as np
 
     _, offsets, data = array.buffers()
-    if data is None:
-        return memoryview(b"")
+    if offsets is None or data is None:
+        return
     bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return memoryview(data)[bounds[0] : bounds[-1]]
+    yield np.diff(bounds).tobytes()
+    yield bytes(memoryview(data)[bounds[0] : bounds[-1]])
 
 
-def _fixed_width(array: pa.Array) -> memoryview:
+def _fixed_width(array: pa.Array) -> bytes:
     import numpy as np
 
     width = array.type.bit_width // 8
     _, data = array.buffers()
     if data is None:
-        return memoryview(b"")
+        return b""
     cells = np.frombuffer(data, np.uint8)[array.offset * width : (array.offset + len(array)) * width]
     if array.null_count:
         cells = cells.reshape(-1, width) * array.is_valid().to_numpy(zero_copy_only=False)[:, None]
-    return memoryview(np.ascontiguousarray(cells)).cast("B")
+    return cells.tobytes()

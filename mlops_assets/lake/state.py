@@ -16,7 +16,7 @@ from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
 from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
@@ -125,7 +125,7 @@ class LocalState:
         return join(self.root, key + SUFFIX)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         path = local_path(join(self.root, ".state.lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:

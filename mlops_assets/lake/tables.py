@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 from mlops_assets.errors import MlopsError
@@ -188,7 +188,7 @@ def _commit(
     uri: str,
     table: pa.Table,
     *,
-    schema_mode: str,
+    schema_mode: Literal["merge", "overwrite"],
     partition_by: list[str],
     predicate: str | None = None,
     properties: Mapping[str, str] | None = None,
