@@ -3,6 +3,7 @@
 One file that does not load becomes one asset that carries its error (ADR 0007); the others live on.
 """
 
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 from mlops_assets.settings import load_settings, silence_telemetry
 
 silence_telemetry()
+for category in (dg.BetaWarning, dg.PreviewWarning):  # known and pinned: one line per asset would bury real warnings
+    warnings.filterwarnings("ignore", category=category)
 
 from mlops_assets.assets.broken import broken_asset  # noqa: E402  telemetry is silenced before any library loads
 from mlops_assets.automation.sensors import location_automation  # noqa: E402
@@ -33,7 +36,7 @@ def build_definitions(defs_root: Path = DEFS, *, strict: bool = False) -> dg.Def
     with using(catalog):
         ours = [_load(folder, catalog, strict=strict) for folder in _yaml_folders(defs_root)]
         theirs = [(folder, _load(folder, catalog, strict=strict)) for folder in _python_folders(defs_root)]
-    base = dg.Definitions.merge(*ours, location_automation(catalog), shared)
+    base = dg.Definitions.merge(*ours, location_automation(catalog, ours), shared)
     return _add_compatible(base, theirs)
 
 
@@ -42,7 +45,7 @@ def defs() -> dg.Definitions:
     """The entry point that `workspace.yaml` names."""
     built = build_definitions()
     if DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION:
-        return built  # a run or step worker: the catalogue of component types is for the UI, and costs 3 CPU s
+        return built  # a run or step worker has no page of component types to show
     return dg.Definitions.merge(built, _component_docs())
 
 
@@ -98,8 +101,17 @@ def _add_compatible(base: dg.Definitions, parts: list[tuple[Path, dg.Definitions
 
 
 def _component_docs() -> dg.Definitions:
+    """Return what the page of component types in the UI shows: our kinds alone.
+
+    Dagster's own list imports every installed package that registers components: 3 CPU s, dlt among them.
+    """
     try:
-        from dagster.components.core.load_defs import get_library_json_enriched_defs
-    except ImportError:  # not public API: without it only the page of component types in the UI is empty
+        from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
+        from dagster.components.core.package_entry import discover_package_objects
+        from dagster.components.core.snapshot import get_package_entry_snap
+        from dagster_shared.serdes.objects.package_entry import json_for_all_components
+    except ImportError:  # not public API: without it that page is empty, and nothing else changes
         return dg.Definitions()
-    return get_library_json_enriched_defs(None)
+    kinds = discover_package_objects(["mlops_assets.components"])
+    documented = json_for_all_components([get_package_entry_snap(key, kind) for key, kind in kinds.items()])
+    return dg.Definitions(metadata={PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY: documented})

@@ -2,17 +2,18 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.assets.partitions import partitions_def, windows_of
 from mlops_assets.contract.checks import check_names
 from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
-    from mlops_assets.contract.audit import Finding
+    from mlops_assets.contract.findings import Finding
     from mlops_assets.contract.ingest import Published
 
 Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
@@ -87,16 +88,86 @@ def _selected_tables(context: dg.AssetExecutionContext, spec: IngestionSpec) -> 
 
 
 def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: Sequence["Published"]) -> Events:
-    by_table = {one.table: [other for other in published if other.table == one.table] for one in published}
-    for table, parts in by_table.items():
+    for table in dict.fromkeys(one.table for one in published):
+        parts = [one for one in published if one.table == table]
         key = raw_key(f"{spec.name}/{table}")
-        yield from _check_results(key, parts)
-        if any(part.blocked for part in parts):
-            continue
-        for part in parts:
-            context.add_asset_metadata(_metadata(part), asset_key=key, partition_key=part.window)
-        yield dg.MaterializeResult(asset_key=key)
-    blocked = [part for part in published if part.blocked]
-    if blocked:
-        raise dg.Failure(description="\n".join(map(_blocked_message, blocked)), allow_retries=False)
-''' '''
+        yield from _check_results(context, key, parts)
+        if not any(part.blocked for part in parts):
+            yield from _materializations(context, spec.name, table, parts)
+    if blocked := [part for part in published if part.blocked]:
+        raise dg.Failure(description="\n".join(_blocked_message(spec.name, part) for part in blocked), allow_retries=False)
+
+
+def _materializations(
+    context: dg.AssetExecutionContext, source: str, table: str, parts: Sequence["Published"]
+) -> Iterator[dg.MaterializeResult]:
+    raw, quarantine = raw_key(f"{source}/{table}"), dg.AssetKey(["quarantine", source, table])
+    for part in parts:
+        context.add_asset_metadata(_raw_metadata(part), asset_key=raw, partition_key=part.window)
+        context.add_asset_metadata(_quarantine_metadata(part), asset_key=quarantine, partition_key=part.window)
+    yield dg.MaterializeResult(asset_key=raw)
+    if quarantine in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=quarantine)
+
+
+def _raw_metadata(part: "Published") -> dict[str, Any]:
+    return {
+        "dagster/row_count": part.rows,
+        "dagster/uri": part.uri,
+        "load_id": part.load_id,
+        "delta_version": part.version,
+        "schema_changes": part.schema_changes,
+        "quarantined": part.quarantined_rows,
+    }
+
+
+def _quarantine_metadata(part: "Published") -> dict[str, Any]:
+    broken = [(one.rule, one.failed) for one in part.findings if one.severity == "quarantine" and one.failed]
+    return {
+        "dagster/row_count": part.quarantined_rows,
+        "dagster/uri": part.quarantine_uri,
+        "load_id": part.load_id,
+        "rules": markdown_table(("rule", "rows"), broken),
+    }
+
+
+def _check_results(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, parts: Sequence["Published"]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield one result per check; a run over several windows also reports each of them, which Dagster does not."""
+    by_check = {finding.rule: [] for part in parts for finding in part.findings}
+    for part in parts:
+        for finding in part.findings:
+            by_check[finding.rule].append((part.window, finding))
+    for name, found in by_check.items():
+        if len(found) > 1:
+            for window, finding in found:
+                context.instance.report_runless_asset_event(
+                    dg.AssetCheckEvaluation(asset_key=key, check_name=name, partition=window, **_outcome([finding]))
+                )
+        if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
+            outcome = _outcome([finding for _, finding in found])
+            yield dg.AssetCheckResult(asset_key=key, check_name=name, **outcome)
+
+
+def _outcome(findings: Sequence["Finding"]) -> dict[str, Any]:
+    failed = [finding for finding in findings if not finding.passed]
+    worst = (failed or list(findings))[0]
+    severity = dg.AssetCheckSeverity.ERROR if worst.severity == "block" else dg.AssetCheckSeverity.WARN
+    metadata = {
+        "failed_rows": dg.MetadataValue.int(sum(finding.failed for finding in findings)),
+        "rows": dg.MetadataValue.int(sum(finding.total for finding in findings)),
+    }
+    if worst.sample:
+        header = list(worst.sample[0])
+        metadata["sample"] = markdown_table(header, [[row.get(name) for name in header] for row in worst.sample])
+    return {"passed": not failed, "severity": severity, "description": worst.detail, "metadata": metadata}
+
+
+def _blocked_message(source: str, part: "Published") -> str:
+    broken = "; ".join(f"{one.rule}: {one.detail}" for one in part.findings if one.severity == "block" and not one.passed)
+    window = f", window {part.window}" if part.window else ""
+    return (
+        f"raw/{source}/{part.table}{window}: blocked by {broken}. The table is as it was; the rows are judged in "
+        f"{part.quarantine_uri}. Mend the source or the rule, then materialise again."
+    )

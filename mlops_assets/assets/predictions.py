@@ -10,8 +10,10 @@ from mlops_assets.resources.places import LakeResource
 
 
 def predictions_asset(model: Model) -> dg.AssetsDefinition:
-    """Return `<model>/predictions`: scored with the version routed at the window's start, so history is never scored
-    with a model that has seen it."""
+    """Return `<model>/predictions`.
+
+    A window is scored with the version routed at its start, so history is never scored with a model that has seen it.
+    """
 
     @dg.asset(
         key=model.key("predictions"),
@@ -23,15 +25,15 @@ def predictions_asset(model: Model) -> dg.AssetsDefinition:
         description="Scores with the vectors they came from, by the version that was routed at the window's start.",
     )
     def predictions(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
-        from mlops_assets.contract.ingest import require_published
+        from mlops_assets.contract.verdict import require_published
         from mlops_assets.features.vectors import window_vectors
         from mlops_assets.predictions.score import predictions_uri, publish, score_window
         from mlops_assets.predictor.artifact import load
-        from mlops_assets.rollout.routing import champion_at
+        from mlops_assets.rollout.routing import route_at
 
         window = window_of(context)
-        require_published(lake.root, model.table, window.key)
-        route = champion_at(lake.state(), model.name, window.start)
+        require_published(lake.root, *model.table.split("/"), window.key)
+        route = route_at(lake.state(), model.name, window.start)
         vectors = window_vectors(model.definition(), lake=lake.root, window=window)
         scored = score_window(vectors, load(route.artifact_uri), model_version=route.version)
         version = publish(lake.root, model.name, scored, window)

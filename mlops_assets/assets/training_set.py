@@ -10,7 +10,7 @@ from mlops_assets.assets.binding import AS_OF, TRAINING_SET
 from mlops_assets.assets.ingestion import raw_key
 from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
-from mlops_assets.resources.places import LakeResource
+from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
     from mlops_assets.features.training_set import SavedTrainingSet, TrainingSet
@@ -39,7 +39,7 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
         description="Labelled rows up to `as_of` less the label timeout, without held windows. Never changed.",
     )
     def training_set(
-        context: dg.AssetExecutionContext, lake: LakeResource
+        context: dg.AssetExecutionContext, lake: LakeResource, machine: MachineResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         from mlops_assets.features.leakage import check_leakage
         from mlops_assets.features.training_set import build_training_set, save
@@ -49,7 +49,7 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
         built = build_training_set(
             definition,
             lake=lake.root,
-            as_of=as_of(context, lake, model),
+            as_of=as_of(context, model, lake=lake.root, now=machine.clock().now()),
             held=[held.window for held in held_windows(lake.state(), model.name)],
             window_days=model.spec.training.window_days,
         )
@@ -73,9 +73,11 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
     return training_set
 
 
-def as_of(context: dg.AssetExecutionContext, lake: LakeResource, model: Model) -> datetime:
+def as_of(context: dg.AssetExecutionContext, model: Model, *, lake: str, now: datetime) -> datetime:
     """Return the data time of a retraining: the run's tag, else the end of the newest published window."""
-    from mlops_assets.contract.ingest import last_published
+    from mlops_assets.contract.verdict import last_published
 
     tag = context.run.tags.get(AS_OF)
-    return datetime.fromisoformat(tag) if tag else last_published(lake.root, model.table, model.partitions).end
+    if tag:
+        return datetime.fromisoformat(tag)
+    return last_published(lake, *model.table.split("/"), model.partitions.windows(now)).end

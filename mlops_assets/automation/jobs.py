@@ -20,6 +20,11 @@ MONITORING_ASSETS = ("profile", "drift_report", "quality_report")
 Job = Any  # Dagster does not export the type that define_asset_job returns
 
 
+def retraining_job(model: str) -> str:
+    """Return the name of the job that retrains a model."""
+    return f"{model}_retrain"
+
+
 def ingestion_automation(spec: IngestionSpec) -> dg.Definitions:
     """Return the job `<source>_ingest` and its schedule."""
     keys = [raw_key(f"{spec.name}/{table}") for table in spec.tables]

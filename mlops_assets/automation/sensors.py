@@ -5,13 +5,19 @@ It reads small state objects and run tags only; what to do about them is decided
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT
+from mlops_assets.automation.jobs import retraining_job
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
+
+if TYPE_CHECKING:
+    from mlops_assets.retraining.events import EventLog
+    from mlops_assets.retraining.plan import Launch, RunState
 
 INTERVAL_SECONDS = 4  # the daemon looks every 5 s; 5 would just miss it and mean 10
 ACTIVE = [
@@ -23,21 +29,24 @@ ACTIVE = [
 ]
 
 
-def location_automation(catalog: Catalog) -> dg.Definitions:
-    """Return what belongs to the location rather than to one file: `features_refresh` and the sensor `retraining`."""
-    jobs = [_features_refresh()] if catalog.views else []
-    sensors = [retraining_sensor([entry.spec for entry in catalog.models.values()])] if catalog.models else []
-    return dg.Definitions(jobs=jobs, sensors=sensors)
+def location_automation(catalog: Catalog, loaded: Sequence[dg.Definitions]) -> dg.Definitions:
+    """Return what belongs to the location rather than to one file: `features_refresh` and the sensor `retraining`.
+
+    Args:
+        loaded: Definitions of the files; models whose file is broken have no job there, and no part in the sensor.
+    """
+    jobs = {job.name: job for part in loaded for job in part.jobs or []}
+    models = [entry.spec for entry in catalog.models.values() if retraining_job(entry.spec.name) in jobs]
+    sensors = [_retraining_sensor(models, [jobs[retraining_job(spec.name)] for spec in models])] if models else []
+    return dg.Definitions(jobs=[_features_refresh()] if catalog.views else [], sensors=sensors)
 
 
-def retraining_sensor(models: Sequence[ModelSpec]) -> dg.SensorDefinition:
-    """Return the sensor `retraining` over the open events of these models."""
+def _retraining_sensor(models: Sequence[ModelSpec], jobs: Sequence[Any]) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="retraining",
         description="Retrains models on drift events: cool-down, budget, one run at a time, three attempts.",
-        asset_selection=None,
-        job_names=[f"{spec.name}_retrain" for spec in models],
+        jobs=jobs,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -69,7 +78,7 @@ def _decide(
     events = log.open_events(spec.name)
     if not events:
         return
-    runs = context.instance.get_runs(dg.RunsFilter(job_name=f"{spec.name}_retrain"))
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=retraining_job(spec.name)))
     decisions = plan(
         events,
         runs=_runs_by_event(runs),
@@ -96,7 +105,7 @@ def _request(spec: ModelSpec, launch: "Launch", *, now: datetime) -> dg.RunReque
         REASON: "; ".join(launch.reasons),
         LAUNCHED_AT: now.isoformat(),
     }
-    return dg.RunRequest(run_key=launch.run_key, job_name=f"{spec.name}_retrain", tags=tags)
+    return dg.RunRequest(run_key=launch.run_key, job_name=retraining_job(spec.name), tags=tags)
 
 
 def _runs_by_event(runs: Sequence[dg.DagsterRun]) -> Mapping[str, "Sequence[RunState]"]:

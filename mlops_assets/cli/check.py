@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from mlops_assets.cli.places import defs_folder
+
+if TYPE_CHECKING:
+    from mlops_assets.components.findings import Finding
 
 
 def check_files(defs: Path | None) -> int:
@@ -28,11 +32,11 @@ def check_files(defs: Path | None) -> int:
     return 0
 
 
-def _files(findings: Iterable) -> int:
+def _files(findings: Iterable["Finding"]) -> int:
     return len({finding.file for finding in findings})
 
 
-def _text(finding) -> Text:
+def _text(finding: "Finding") -> Text:
     place = f"{finding.file}:{finding.line}"
     return Text.assemble(
         (place, "bold"),

@@ -5,14 +5,13 @@ Queries are bound against empty tables of the declared columns, so a wrong name 
 
 import importlib.util
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.components.catalog import COMPONENT_FILES, Catalog, Entry, component_files
 from mlops_assets.components.findings import Finding
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.contract.spec import IngestionSpec
-from mlops_assets.features.spec import OUTCOME, FeatureViewSpec, SqlFileMissing, read_sql
+from mlops_assets.features.spec import OUTCOME, SqlFileMissing, read_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -110,14 +109,6 @@ def _unloaded(catalog: Catalog) -> Iterator[Finding]:
     loaded = set(component_files(catalog.root))
     for file in sorted(path for pattern in ("*.yaml", "*.yml") for path in catalog.root.rglob(pattern)):
         if file not in loaded:
-            yield Finding(
-                file, 1, "file", "a YAML file that Dagster does not load", _loaded_place(file), _unloaded_remedy(file)
-            )
-
-
-def _loaded_place(file: Path) -> str:
-    return f"`{COMPONENT_FILES[0]}` in a folder of its own, with no such file in a folder above"
-
-
-def _unloaded_remedy(file: Path) -> str:
-    return f"Move it to {file.parent / file.stem / COMPONENT_FILES[0]}, or remove it."
+            required = f"`{COMPONENT_FILES[0]}` in a folder of its own, with no such file in a folder above"
+            remedy = f"Move it to {file.parent / file.stem / COMPONENT_FILES[0]}, or remove it."
+            yield Finding(file, 1, "file", "a YAML file that Dagster does not load", required, remedy)

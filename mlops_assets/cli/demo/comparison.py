@@ -28,7 +28,7 @@ def compare_weeks(settings: Settings, windows: Sequence[str]) -> list[Aucs]:
     from mlops_assets.assets.model import resolve_model
     from mlops_assets.components.catalog import read_catalog
     from mlops_assets.definitions import DEFS
-        from mlops_assets.lake.state import open_state
+    from mlops_assets.lake.state import open_state
     from mlops_assets.predictor.artifact import load
     from mlops_assets.rollout.routing import read_routing
 
