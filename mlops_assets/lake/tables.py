@@ -150,7 +150,8 @@ def replace_window(uri: str, table: pa.Table, *, window: str) -> int:
     import pyarrow as pa
 
     keyed = table.append_column(WINDOW_COLUMN, pa.array([window] * table.num_rows, pa.string()))
-    predicate = f"{WINDOW_COLUMN} = '{window}'"
+    literal = window.replace("'", "''")
+    predicate = f"{WINDOW_COLUMN} = '{literal}'"
     return _commit(uri, keyed, schema_mode="merge", partition_by=[WINDOW_COLUMN], predicate=predicate)
 
 
