@@ -57,7 +57,7 @@ def bound_training_set(context: dg.AssetExecutionContext, model: Model) -> str:
 
 def note_verdict(context: dg.AssetExecutionContext, verdict: Literal["promoted", "rejected"]) -> None:
     """Tag the run with what became of its candidate; the sensor ends the events that the run answers."""
-    context.instance.add_run_tags(context.run_id, {VERDICT: verdict})
+    context.instance.add_run_tags(context.run.run_id, {VERDICT: verdict})
 
 
 def _lineage(context: dg.AssetExecutionContext) -> Iterator[str]:

@@ -27,9 +27,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         pool=f"train_{model.name}",
         description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
     )
-    def candidate(
-        context: dg.AssetExecutionContext, mlflow: MlflowResource
-    ) -> dg.MaterializeResult:
+    def candidate(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
         from mlops_assets.features.training_set import load
         from mlops_assets.training.candidate import Extras, log_candidate
         from mlops_assets.training.fit import train
@@ -77,4 +75,4 @@ def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":
 
 def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
     named = {name: context.run.tags[name] for name in (EVENTS, REASON) if name in context.run.tags}
-    return {"dagster/run_id": context.run_id, **named}
+    return {"dagster/run_id": context.run.run_id, **named}

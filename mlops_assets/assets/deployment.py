@@ -40,7 +40,9 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
         state, now, registry = lake.state(), machine.clock().now(), mlflow.registry()
         version = version_of(registry, model.name, candidate_id=bound_candidate(context, model))
         route = Route(version.version, version.candidate_id, version.artifact_uri)
-        generation = start_rollout(state, model.name, route, now=now, reason=context.run.tags.get(REASON, "materialised by hand"))
+        generation = start_rollout(
+            state, model.name, route, now=now, reason=context.run.tags.get(REASON, "materialised by hand")
+        )
         servers = _wait_for_servers(model, route.version, generation, lake=lake, machine=machine)
         promote(registry, model.name, version.version)
         note_verdict(context, "promoted")

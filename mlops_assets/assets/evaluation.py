@@ -61,7 +61,9 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
                     ("criterion", "observed", "low", "high", "threshold", "passed"),
                     [(c.name, c.observed, c.low, c.high, c.threshold, c.passed) for c in verdict.criteria],
                 ),
-                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes))),
+                "reasons": dg.MetadataValue.md(
+                    "\n".join(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes))
+                ),
                 **numbers({criterion.name: criterion.observed for criterion in verdict.criteria}, prefix="gate/"),
             }
         )
@@ -96,7 +98,7 @@ def registered_version_asset(model: Model) -> dg.AssetsDefinition:
         run = mlflow.tracking().open_run(bound_candidate(context, model))
         tags = {name: value for name, value in run.tags().items() if name.startswith("mlops/") and name != EVENTS}
         version = register_run(
-            mlflow.registry(), run, model=model.name, lineage={**tags, "dagster/run_id": context.run_id}
+            mlflow.registry(), run, model=model.name, lineage={**tags, "dagster/run_id": context.run.run_id}
         )
         return dg.MaterializeResult(
             metadata={

@@ -39,7 +39,7 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
     def tables(context: dg.AssetExecutionContext, lake: LakeResource, machine: MachineResource) -> Events:
         from mlops_assets.contract.ingest import ingest
 
-        scratch = machine.scratch(context.run_id)
+        scratch = machine.scratch(context.run.run_id)
         published = ingest(
             spec,
             _selected_tables(context, spec),
@@ -95,7 +95,9 @@ def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: S
         if not any(part.blocked for part in parts):
             yield from _materializations(context, spec.name, table, parts)
     if blocked := [part for part in published if part.blocked]:
-        raise dg.Failure(description="\n".join(_blocked_message(spec.name, part) for part in blocked), allow_retries=False)
+        raise dg.Failure(
+            description="\n".join(_blocked_message(spec.name, part) for part in blocked), allow_retries=False
+        )
 
 
 def _materializations(
@@ -165,7 +167,9 @@ def _outcome(findings: Sequence["Finding"]) -> dict[str, Any]:
 
 
 def _blocked_message(source: str, part: "Published") -> str:
-    broken = "; ".join(f"{one.rule}: {one.detail}" for one in part.findings if one.severity == "block" and not one.passed)
+    broken = "; ".join(
+        f"{one.rule}: {one.detail}" for one in part.findings if one.severity == "block" and not one.passed
+    )
     window = f", window {part.window}" if part.window else ""
     return (
         f"raw/{source}/{part.table}{window}: blocked by {broken}. The table is as it was; the rows are judged in "

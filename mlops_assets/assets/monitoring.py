@@ -157,7 +157,9 @@ def _drift_checks(watched: "Watched") -> Iterator[dg.AssetCheckResult]:
     reasons = "; ".join(watched.decision.reasons)
     faulty = isinstance(watched.decision, Investigate)
     yield _warning(NO_FAULT, passed=not faulty, description=reasons if faulty else None)
-    yield _warning(NO_DRIFT, passed=not drifted, description=f"left their history: {', '.join(drifted)}" if drifted else None)
+    yield _warning(
+        NO_DRIFT, passed=not drifted, description=f"left their history: {', '.join(drifted)}" if drifted else None
+    )
 
 
 def _warning(name: str, *, passed: bool, description: str | None) -> dg.AssetCheckResult:

@@ -17,7 +17,11 @@ def predictions_asset(model: Model) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=model.key("predictions"),
-        deps=[raw_key(model.table), *(dg.AssetKey(["features", view]) for view in model.views), model.key("deployment")],
+        deps=[
+            raw_key(model.table),
+            *(dg.AssetKey(["features", view]) for view in model.views),
+            model.key("deployment"),
+        ],
         partitions_def=partitions_def(model.partitions),
         group_name=model.name,
         owners=model.spec.owners,

@@ -2,18 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.assets.binding import AS_OF, TRAINING_SET
+from mlops_assets.assets.binding import AS_OF
 from mlops_assets.assets.ingestion import raw_key
-from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource
-
-if TYPE_CHECKING:
-    from mlops_assets.features.training_set import SavedTrainingSet, TrainingSet
 
 NO_LEAKAGE = "no_leakage"
 

@@ -16,7 +16,7 @@ from mlops_assets.predictor.artifact import load
 from mlops_assets.retraining.held import held_windows
 from mlops_assets.retraining.respond import respond
 from mlops_assets.retraining.triage import triage
-from mlops_assets.rollout.routing import NotRouted, read_routing, routed_at
+from mlops_assets.rollout.routing import route_at
 from mlops_assets.stats.profile import profile
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.monitoring.spec import MonitoringSpec
     from mlops_assets.retraining.events import Event
     from mlops_assets.retraining.triage import Triage
+    from mlops_assets.stats.grid import Kind
 
 Render = Literal["on_event", "always", "never"]
 
@@ -55,10 +56,7 @@ def profile_window(store: MonitoringStore, state: StateStore, window: Window) ->
     Raises:
         NotRouted: No version answered at the start of the window.
     """
-    routing = read_routing(state, store.model)
-    if routing is None:
-        raise NotRouted(store.model, window.start, None)
-    route = routed_at(routing[0], window.start)
+    route = route_at(state, store.model, window.start)
     rows = read(predictions_uri(store.lake, store.model), window=window.key)
     counted = profile(rows, _reference(route.artifact_uri).grid)
     kept = WindowProfile(counted, route.version, route.artifact_uri)
@@ -122,7 +120,7 @@ def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -
         reference.grid.categorical, "categorical"
     )
     then = pa.concat_tables(scored, promote_options="permissive")
-    page = render_report(then, read(uri, window=report.window), {**kinds, SCORE: "numeric"}, seed=0)
+    page = render_report(then, read(uri, window=report.window), kinds, seed=0)
     place = store.uri("reports", report.window, "html")
     write_bytes(place, page)
     return place

@@ -1,71 +1,17 @@
 """A shop whose whole loop runs in process against a throw-away instance."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from shop.world import FIRST_WEEK, Week, week_start, write_orders
+from shop.deployment import SHOP_DEFS, Shop
+from shop.world import FIRST_WEEK, Week, write_orders
 
 from mlops_assets.cli.demo.replay import Replay
 from mlops_assets.clock import SimulatedClock
 from mlops_assets.definitions import build_definitions
-
-SHOP_DEFS = Path(__file__).parents[1] / "shop" / "defs"
-TRAINING_WEEKS = 12
-JOB = "returns_retrain"
-
-
-@dataclass
-class Shop:
-    """One deployment of the shop.
-
-    Attributes:
-        home: Its `MLOPS_HOME`.
-        defs: Its definition files, which a test may change.
-        replay: Runs its jobs.
-    """
-
-    home: Path
-    defs: Path
-    replay: Replay
-
-    @property
-    def lake(self) -> str:
-        return str(self.home / "lake" / "dev")
-
-    def reload(self) -> None:
-        """Load the definition files again, as a reload of the code location does."""
-        self.replay.definitions = build_definitions(self.defs, strict=True)
-
-    def key(self, week: int) -> str:
-        return week_start(week).date().isoformat()
-
-    def ingest(self, first: int, last: int) -> None:
-        self.replay.run_range("shop_ingest", first=self.key(first), last=self.key(last))
-
-    def prepare(self) -> None:
-        """Ingest the training weeks and compute the features."""
-        self.replay.clock.set(week_start(TRAINING_WEEKS))
-        self.ingest(0, TRAINING_WEEKS - 1)
-        self.replay.run("features_refresh")
-
-    def serve_week(self, week: int) -> dg.ExecuteInProcessResult:
-        """Ingest, score and watch one week; return the monitoring run."""
-        self.replay.clock.set(week_start(week + 1))
-        self.replay.run("shop_ingest", partition=self.key(week))
-        self.replay.run("features_refresh")
-        self.replay.run("returns_score", partition=self.key(week))
-        return self.replay.run("returns_monitor", partition=self.key(week))
-
-    def materialize(self, *assets: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
-        """Materialise some assets of the model alone, in a new run."""
-        keys = [dg.AssetKey(["returns", asset]) for asset in assets]
-        return self.replay.run(JOB, only=keys, tags=tags, may_fail=True)
 
 
 @pytest.fixture
@@ -83,24 +29,3 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         clock = SimulatedClock(home / "clock")
         clock.set(FIRST_WEEK)
         yield Shop(home, defs, Replay(build_definitions(defs, strict=True), instance, clock))
-
-
-def value(result: dg.ExecuteInProcessResult, asset: str, name: str) -> object:
-    """Return one metadata value of an asset that a run materialised."""
-    for event in result.get_asset_materialization_events():
-        found = event.step_materialization_data.materialization
-        if found.asset_key.path[-1] == asset:
-            return found.metadata[name].value
-    raise AssertionError(f"{asset} was not materialised")
-
-
-def error_of(result: dg.ExecuteInProcessResult) -> str:
-    """Return why a run failed, causes included."""
-    texts = []
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None:
-                texts.append(error.message)
-                error = error.cause
-    return "\n".join(texts)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from shop.deployment import SHOP_DEFS
 
 from mlops_assets.definitions import DEFS, build_definitions
-
-from .conftest import SHOP_DEFS
 
 HEAVY = ["mlflow", "evidently", "xgboost", "sklearn", "sagemaker", "pandas", "dlt"]
 

@@ -1,10 +1,10 @@
 """From orders to traffic: the retraining job, the gate that binds, and which candidate a lone step is about."""
 
 import pytest
+from shop.deployment import JOB, Shop, error_of, value
+
 from mlops_assets.lake.state import open_state
 from mlops_assets.rollout.routing import read_routing
-
-from .conftest import JOB, Shop, error_of, value
 
 pytestmark = pytest.mark.slow
 

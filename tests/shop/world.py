@@ -47,10 +47,10 @@ def _orders(index: int, week: Week, rng: np.random.Generator) -> pa.Table:
     return pa.table(
         {
             "order_id": pa.array(np.arange(week.rows) + index * 1_000_000, pa.int64()),
-            "customer": pa.array([f"c{n}" for n in rng.integers(0, CUSTOMERS, week.rows)]),
+            "customer": pa.array([f"c{n}" for n in rng.integers(0, CUSTOMERS, week.rows)], pa.string()),
             "ordered_at": pa.array(start + micros, pa.timestamp("us", "UTC")),
             "amount": pa.array(amount * week.scale),
-            "channel": pa.array(channel.tolist()),
+            "channel": pa.array(channel.tolist(), pa.string()),
             "returned": pa.array(returned),
         }
     )
