@@ -33,16 +33,18 @@ class GateSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: MetricName | None = Field(None, description="Default: roc_auc for binary, rmse for regression.")
-    floor: float | None = Field(None, description="Worst value of the metric on the test rows that is allowed.")
-    baseline_margin: float = Field(0, ge=0, description="By how much to beat the trivial baseline, in the metric.")
+    metric: MetricName | None = Field(default=None, description="Default: roc_auc for binary, rmse for regression.")
+    floor: float | None = Field(default=None, description="Worst value of the metric on the test rows that is allowed.")
+    baseline_margin: float = Field(
+        default=0, ge=0, description="By how much to beat the trivial baseline, in the metric."
+    )
     block: str = Field(
-        "day",
+        default="day",
         description="Unit of the bootstrap: `day` (calendar day of the prediction, UTC) or a column of the spine. "
         "Rows of one block share their luck, so they are drawn together; at least 10 blocks are needed.",
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the bootstrap intervals.")
-    replicates: int = Field(1000, ge=200, le=100_000, description="Bootstrap replicates.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of the bootstrap intervals.")
+    replicates: int = Field(default=1000, ge=200, le=100_000, description="Bootstrap replicates.")
 
     def metric_for(self, task: Task) -> MetricName:
         """Return the metric that judges a model of this task.

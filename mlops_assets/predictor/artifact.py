@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lake.files import read_bytes
-from mlops_assets.lake.uris import join
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
 from mlops_assets.predictor.golden import TOLERANCE
 from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
@@ -146,8 +144,11 @@ def identity(uri: str) -> str:
 
 
 def _read(uri: str, name: str) -> bytes:
+    import fsspec.core
+
+    filesystem, folder = fsspec.core.url_to_fs(uri)
     try:
-        return read_bytes(join(uri, name))
+        return filesystem.cat_file(f"{folder.rstrip('/')}/{name}")
     except FileNotFoundError as error:
         raise CorruptArtifact(uri, name, found="no such file", required="the file that was saved") from error
 

@@ -15,10 +15,16 @@ class SplitSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    validation_days: float = Field(14, gt=0, description="Days before the test rows; early stopping looks only here.")
-    test_days: float = Field(28, gt=0, description="The newest days, scored once: the gate judges on these rows.")
+    validation_days: float = Field(
+        default=14, gt=0, description="Days before the test rows; early stopping looks only here."
+    )
+    test_days: float = Field(
+        default=28, gt=0, description="The newest days, scored once: the gate judges on these rows."
+    )
     embargo_days: float = Field(
-        1, ge=0, description="Days dropped between two parts; stretched to the delay of the labels when that is longer."
+        default=1,
+        ge=0,
+        description="Days dropped between two parts; stretched to the delay of the labels when that is longer.",
     )
 
 
@@ -28,20 +34,22 @@ class TrainingSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     estimator: str = Field(
-        "xgboost", description="`xgboost`, `sklearn.<Class>`, or `module:factory` (called with `params`)."
+        default="xgboost", description="`xgboost`, `sklearn.<Class>`, or `module:factory` (called with `params`)."
     )
     params: dict[str, Any] = Field(
         default_factory=dict[str, Any], description="Parameters of the estimator; they override the defaults by name."
     )
     early_stopping_rounds: int | None = Field(
-        20, gt=0, description="Rounds without gain on validation before XGBoost stops; null trains all rounds."
+        default=20, gt=0, description="Rounds without gain on validation before XGBoost stops; null trains all rounds."
     )
-    seed: int = Field(0, ge=0, description="Seed of every random choice in fitting.")
-    threads: int = Field(1, gt=0, description="Threads of the estimator; 1 gives the same bytes on every machine.")
+    seed: int = Field(default=0, ge=0, description="Seed of every random choice in fitting.")
+    threads: int = Field(
+        default=1, gt=0, description="Threads of the estimator; 1 gives the same bytes on every machine."
+    )
     window_days: float | None = Field(
-        None, gt=0, description="Train on this many newest days of labelled rows; null takes all history."
+        default=None, gt=0, description="Train on this many newest days of labelled rows; null takes all history."
     )
-    refit: bool = Field(True, description="After approval, fit the frozen recipe again on all labelled rows.")
+    refit: bool = Field(default=True, description="After approval, fit the frozen recipe again on all labelled rows.")
 
     @field_validator("estimator")
     @classmethod

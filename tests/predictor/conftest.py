@@ -33,7 +33,12 @@ def table():
 
 @pytest.fixture(scope="session")
 def pipeline(table):
-    y = np.array([(v or 0) + (c == "red") > 0.3 for v, c in zip(*(table[n].to_pylist() for n in table.column_names))])
+    y = np.array(
+        [
+            (v or 0) + (c == "red") > 0.3
+            for v, c in zip(table["size"].to_pylist(), table["colour"].to_pylist(), strict=True)
+        ]
+    )
     prepare = ColumnTransformer(
         [
             ("numeric", SimpleImputer(strategy="median"), ["size"]),

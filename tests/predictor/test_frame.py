@@ -1,7 +1,7 @@
 """From columns to a frame: tables, numpy columns and JSON-like columns give the same rows."""
 
-import datetime
 import decimal
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ def test_categories(column, expected):
     assert feature_frame({"x": column}, CATEGORY)["x"].tolist() == expected
 
 
-@pytest.mark.parametrize("column", [pa.array(["1.5"]), pa.array([datetime.datetime(2024, 1, 1)]), [1, "a"]])
+@pytest.mark.parametrize("column", [pa.array(["1.5"]), pa.array([datetime(2024, 1, 1, tzinfo=UTC)]), [1, "a"]])
 def test_a_number_is_never_guessed_from_something_else(column):
     with pytest.raises(WrongFeatureType, match="numeric feature x"):
         feature_frame({"x": column}, NUMBER)

@@ -10,17 +10,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
 from mlops_assets.predictor.frame import feature_frame
-from mlops_assets.predictor.signature import Signature
+from mlops_assets.predictor.signature import Kind, Signature, Task
 from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
 from mlops_assets.training.fit import fit, refit, train
 from mlops_assets.training.plots import importances, plots
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
-FEATURES = {"size": "numeric", "flow": "numeric", "colour": "categorical"}
+FEATURES: dict[str, Kind] = {"size": "numeric", "flow": "numeric", "colour": "categorical"}
 
 
-def _train(table, task="binary", features=FEATURES, **spec):
+def _train(table, task: Task = "binary", features=FEATURES, **spec):
     return train(
         table,
         task=task,
@@ -72,7 +72,9 @@ def test_the_recipe_keeps_the_rounds_that_early_stopping_chose(table):
     fitted = _train(table, early_stopping_rounds=5)
     losses = fitted.curves["validation_logloss"]
     assert fitted.recipe.params["n_estimators"] == int(np.argmin(losses)) + 1 < 300
-    assert refit(table, fitted.recipe, signature=fitted.signature)[-1].n_estimators == int(np.argmin(losses)) + 1
+    assert (
+        refit(table, fitted.recipe, signature=fitted.signature).steps[-1][1].n_estimators == int(np.argmin(losses)) + 1
+    )
     assert Recipe(**json.loads(json.dumps(fitted.recipe.__dict__))) == fitted.recipe
 
 

@@ -10,7 +10,8 @@ from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
 
 @pytest.mark.parametrize(
-    "estimator", ["xgboost", "sklearn.Ridge", "sklearn.linear_model.Ridge", "my_models:make", "team.models.trees:make_it"]
+    "estimator",
+    ["xgboost", "sklearn.Ridge", "sklearn.linear_model.Ridge", "my_models:make", "team.models.trees:make_it"],
 )
 def test_forms_of_an_estimator(estimator):
     assert TrainingSpec(estimator=estimator).estimator == estimator

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.training.errors import AllCensored, SingleClassWindow, TooFewRows, WrongLabel
-from mlops_assets.training.split import LEAST_ROWS, split
 from mlops_assets.training.spec import SplitSpec
+from mlops_assets.training.split import LEAST_ROWS, split
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NO_DELAY = timedelta(0)

@@ -32,10 +32,17 @@ def test_a_run_that_ends_well_is_finished(tracking):
     [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (Interrupted, "KILLED")],
 )
 def test_a_run_that_is_stopped_is_closed_and_says_how(tracking, error, status):
-    run = None
-    with pytest.raises(error), tracking.run("delay", tags={}) as run:
-        run.log_metrics({"before": 1.0})
-        raise error
+    opened = []
+
+    def work():
+        with tracking.run("delay", tags={}) as run:
+            opened.append(run)
+            run.log_metrics({"before": 1.0})
+            raise error
+
+    with pytest.raises(error):
+        work()
+    (run,) = opened
     assert _status(tracking, run.run_id) == status
     assert run.client.get_run(run.run_id).data.metrics == {"before": 1.0}
 
@@ -57,8 +64,8 @@ def test_two_open_runs_of_one_process_never_mix(tracking):
 
 
 def test_a_failing_run_does_not_stain_the_next(tracking):
-    with pytest.raises(ValueError, match="first"), tracking.run("delay", tags={}) as first:
-        raise ValueError("first")
+    with pytest.raises(ZeroDivisionError), tracking.run("delay", tags={}) as first:
+        first.log_metrics({"z": 1 / 0})
     with tracking.run("delay", tags={}) as second:
         second.log_metrics({"z": 1.0})
     assert first.run_id != second.run_id
@@ -152,6 +159,7 @@ with Tracking(sys.argv[1], "dev", sys.argv[2]).run("killed", tags={}) as run:
 def test_control_c_in_the_middle_closes_the_run(tracking):
     command = [sys.executable, "-c", KILLED, tracking.tracking_uri, tracking.artifact_root]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout
     run_id = process.stdout.readline().strip()
     assert _status(tracking, run_id) == "RUNNING"
     os.kill(process.pid, signal.SIGINT)
