@@ -21,7 +21,7 @@ from contextlib import suppress
 
 import psutil
 
-ASK_SECONDS = 5.0
+ASK_SECONDS = 4.0
 TELL_SECONDS = 1.5
 POLL_SECONDS = 0.25
 IS_LINUX = sys.platform == "linux"

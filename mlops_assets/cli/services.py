@@ -26,10 +26,20 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Service:
-    """One process and how to tell that it is ready."""
+    """One process.
+
+    Attributes:
+        port: Where it listens.
+        flag: Option of the command line that changes the port.
+        url: What a person opens.
+        is_ready: Tells whether it answers.
+    """
 
     name: str
     command: tuple[str, ...]
+    port: int
+    flag: str
+    url: str
     is_ready: Callable[[], bool]
 
 

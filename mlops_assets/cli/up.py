@@ -23,7 +23,10 @@ from mlops_assets.settings import Settings, load_settings, silence_telemetry
 HOST = "127.0.0.1"
 READY_SECONDS = 240.0
 DAEMON_HEALTH = "{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }"
-PROBLEMS = "{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { ... on PythonError { message } } } } } }"
+LOAD_ERRORS = """
+{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { ... on PythonError { message } } } } } }
+"""
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # worker processes for evaluations hosted by MLflow
 
 
 class AlreadyUp(MlopsError):
@@ -52,13 +55,14 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
     services = [_dagster(settings, port), _server(serve_port), *_mlflow(settings, mlflow_port)]
     with _interruptible(), _alone(settings.home):
         try:
-            for flag, taken in (("--port", port), ("--serve-port", serve_port), ("--mlflow-port", mlflow_port)):
-                listen(HOST, taken, flag=flag).close()
-            _prepare(settings, console)
-            with running(services, logs=settings.home / "logs", folder=settings.root, env=os.environ) as started:
+            for service in services:
+                listen(HOST, service.port, flag=service.flag).close()
+            _close_lost_runs(settings, console)
+            env = {**os.environ, "DAGSTER_HOME": str(settings.dagster_home), **WITHOUT_JOBS}
+            with running(services, logs=settings.home / "logs", folder=settings.root, env=env) as started:
                 with console.status("Starting (the first time takes a minute) …"):
                     wait_until_ready(started, timeout_s=READY_SECONDS)
-                _tell(console, settings, started, port=port, serve_port=serve_port, mlflow_port=mlflow_port)
+                _show(console, settings, started)
                 watch(started)
         except KeyboardInterrupt:
             console.print("Stopped.")
@@ -73,12 +77,13 @@ def _dagster(settings: Settings, port: int) -> Service:
     """
     workspace = str(settings.root / "workspace.yaml")
     command = (sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", HOST, "-p", str(port))
-    return Service("dagster", command, lambda: _daemon_is_healthy(port))
+    return Service("dagster", command, port, "--port", f"http://{HOST}:{port}", lambda: _daemon_is_healthy(port))
 
 
 def _server(port: int) -> Service:
     command = (sys.executable, "-m", "mlops_assets.cli.app", "serve", "--host", HOST, "--port", str(port))
-    return Service("server", command, lambda: _answers(f"http://{HOST}:{port}/ping"))
+    url = f"http://{HOST}:{port}"
+    return Service("server", command, port, "--serve-port", f"{url}/docs", lambda: _answers(f"{url}/ping"))
 
 
 def _mlflow(settings: Settings, port: int) -> list[Service]:
@@ -87,41 +92,28 @@ def _mlflow(settings: Settings, port: int) -> list[Service]:
         return []
     places = ("--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", f"{settings.home}/mlartifacts")
     command = (sys.executable, "-m", "mlflow", "server", *places, "--host", HOST, "--port", str(port), "--workers", "1")
-    return [Service("mlflow", command, lambda: _answers(f"http://{HOST}:{port}/health"))]
+    url = f"http://{HOST}:{port}"
+    return [Service("mlflow", command, port, "--mlflow-port", url, lambda: _answers(f"{url}/health"))]
 
 
-def _prepare(settings: Settings, console: Console) -> None:
-    """Make the Dagster home, and close the runs that a killed `mlops up` left open."""
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # workers for hosted evaluations, which nobody here asks
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    configured, ours = settings.dagster_home / "dagster.yaml", settings.root / "dagster.yaml"
-    if ours.exists() and not configured.exists():
-        configured.symlink_to(ours)
-
-    from dagster import DagsterInstance
-
+def _close_lost_runs(settings: Settings, console: Console) -> None:
     from mlops_assets.automation.reconcile import reconcile
+    from mlops_assets.resources.instance import open_instance
 
-    with DagsterInstance.get() as instance:
+    with open_instance(settings) as instance:
         for run_id in reconcile(instance):
             console.print(f"Run {run_id} was open but its process is gone: closed.")
 
 
-def _tell(
-    console: Console, settings: Settings, started: list[Running], *, port: int, serve_port: int, mlflow_port: int
-) -> None:
+def _show(console: Console, settings: Settings, started: list[Running]) -> None:
+    """Print where everything is, and which code location did not load."""
     table = Table("service", "where", "log", title=f"mlops {settings.env}: Ctrl-C stops everything")
-    urls = {"dagster": f"http://{HOST}:{port}", "server": f"http://{HOST}:{serve_port}/docs"}
-    urls["mlflow"] = f"http://{HOST}:{mlflow_port}"
     for one in started:
-        table.add_row(one.service.name, urls[one.service.name], str(one.log))
-    if settings.mlflow_uri.startswith("http"):
-        table.add_row("mlflow", settings.mlflow_uri, "(runs elsewhere)")
+        table.add_row(one.service.name, one.service.url, str(one.log))
     console.print(table)
-    for entry in _query(port, PROBLEMS)["workspaceOrError"]["locationEntries"]:
+    for entry in _query(started[0].service.port, LOAD_ERRORS)["workspaceOrError"]["locationEntries"]:
         if message := (entry["locationOrLoadError"] or {}).get("message"):
-            console.print(f"Code location {entry['name']} did not load: {message}", style="red")
+            console.print(f"Code location {entry['name']} did not load: {message}", style="red", markup=False)
 
 
 def _daemon_is_healthy(port: int) -> bool:

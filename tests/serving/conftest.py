@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,15 +46,17 @@ def save_model(folder: Path, *, intercept: float) -> Path:
             "shout": ["HEY", "HO", None] * 20,
         }
     )
+    categories: Any = [["red"], ["HEY"]]
+    model: Any = LinearRegression()
     to_columns = ColumnTransformer(
         [
             ("numbers", SimpleImputer(strategy="constant", fill_value=0.0), ["x", "doubled"]),
-            ("is", OneHotEncoder(categories=[["red"], ["HEY"]], handle_unknown="ignore"), ["colour", "shout"]),
+            ("is", OneHotEncoder(categories=categories, handle_unknown="ignore"), ["colour", "shout"]),
         ],
         sparse_threshold=0,
     )
-    pipeline = make_pipeline(to_columns, LinearRegression()).fit(rows.to_pandas(), np.zeros(60))
-    pipeline[-1].coef_, pipeline[-1].intercept_ = np.array([1.0, 10.0, 100.0, 1000.0]), intercept
+    pipeline = make_pipeline(to_columns, model).fit(rows.to_pandas(), np.zeros(60))
+    model.coef_, model.intercept_ = np.array([1.0, 10.0, 100.0, 1000.0]), intercept
     save(folder, pipeline, signature=SIGNATURE, golden=golden_rows(rows, SIGNATURE), facts={}, request_source=REQUEST)
     return folder
 

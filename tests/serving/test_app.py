@@ -62,7 +62,17 @@ def test_a_model_answers_under_its_name(client: TestClient) -> None:
         ({"doubled": 2}, 3 + 20),
         ({"half": 2, "word": "hey", "doubled": 1, "x": 5}, 3 + 10 + 1000 + 5),
     ],
-    ids=["empty", "nulls", "boolean", "unknown category", "request features", "null input", "input left out", "sent itself", "sent wins"],
+    ids=[
+        "empty",
+        "nulls",
+        "boolean",
+        "unknown category",
+        "request features",
+        "null input",
+        "input left out",
+        "sent itself",
+        "sent wins",
+    ],
 )
 def test_what_is_left_out_is_unknown_and_inputs_become_features(
     client: TestClient, row: dict[str, Any], expected: float

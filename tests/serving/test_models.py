@@ -77,7 +77,8 @@ def test_a_version_that_is_mended_is_taken_after_a_while(
 
     loaded.follow()
     assert score(loaded) == 1, "it is not tried again at once"
-    monkeypatch.setattr(time, "monotonic", lambda later=time.monotonic() + models.RETRY_SECONDS + 1: later)
+    later = time.monotonic() + models.RETRY_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     loaded.follow()
 
     assert score(loaded) == 2
@@ -95,7 +96,9 @@ def test_the_version_after_a_broken_one_is_taken_at_once(loaded: LoadedModels, d
     assert loaded.report() == {"churn": Serving(generation=3, version=3)}
 
 
-def test_going_back_from_a_broken_version_needs_no_load(loaded: LoadedModels, deploy: Deploy, state: LocalState) -> None:
+def test_going_back_from_a_broken_version_needs_no_load(
+    loaded: LoadedModels, deploy: Deploy, state: LocalState
+) -> None:
     deploy(1)
     loaded.follow()
     first = loaded.served["churn"].predictor
