@@ -28,7 +28,7 @@ def pytest_configure(config):
     for name in PLACES:
         os.environ.pop(name, None)
     config.stash[HOME] = Path(tempfile.mkdtemp(prefix="mlops-tests-"))
-    config.stash[CHECKOUT] = set(os.listdir(ROOT))
+    config.stash[CHECKOUT] = _visible_names()
     os.environ["MLOPS_HOME"] = str(config.stash[HOME])
 
 
@@ -42,7 +42,9 @@ def pytest_runtest_makereport(item, call):
     required = [name for name in REQUIRED_IN_CI if item.get_closest_marker(name)]
     if IN_CI and report.skipped and required and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} is marked {', '.join(required)}: required when CI=true, but skipped.\n{call.excinfo}"
+        report.longrepr = (
+            f"{item.nodeid} is marked {', '.join(required)}: required when CI=true, but skipped.\n{call.excinfo}"
+        )
     return report
 
 
@@ -51,7 +53,9 @@ def pytest_make_collect_report(collector):
     report = yield
     if IN_CI and report.skipped:
         report.outcome = "failed"
-        report.longrepr = f"{collector.nodeid} left itself out as a whole, which CI=true does not allow: {report.longrepr}"
+        report.longrepr = (
+            f"{collector.nodeid} left itself out as a whole, which CI=true does not allow: {report.longrepr}"
+        )
     return report
 
 
@@ -63,10 +67,14 @@ def pytest_sessionfinish(session):
         return
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     ran = sum(len(reporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "error"))
-    litter = {name for name in set(os.listdir(ROOT)) - config.stash[CHECKOUT] if not name.startswith(".")}
+    litter = _visible_names() - config.stash[CHECKOUT]
     if litter:
         reporter.write_line(f"Tests left files in the checkout: {', '.join(sorted(litter))}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if ran == 0:
         reporter.write_line("No test ran.", red=True)
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _visible_names():
+    return {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}

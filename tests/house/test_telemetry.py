@@ -46,7 +46,9 @@ def test_a_dlt_source_that_runs_alone_is_silent():
     assert is_off("dlt", folder=ROOT)
 
 
-@pytest.mark.parametrize("library", ["dagster", "dlt", "evidently"])  # a talkative MLflow calls as soon as it is imported
+@pytest.mark.parametrize(
+    "library", ["dagster", "dlt", "evidently"]
+)  # a talkative MLflow calls as soon as it is imported
 def test_a_library_left_alone_would_talk(library, tmp_path):
     assert not is_off(library, folder=tmp_path)
 
