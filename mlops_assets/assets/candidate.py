@@ -49,6 +49,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 request_source=model.definition().request.source,
                 reference_of=reference_of(model, training_set),
             )
+            run.log_dataset("training_set", digest=training_set.manifest.sha256, uri=uri)
             logged = log_candidate(run, fitted, training_set.table, extras=extras)
         return dg.MaterializeResult(
             metadata={

@@ -12,6 +12,7 @@ from mlops_assets.resources.places import LakeResource, MachineResource, MlflowR
 
 if TYPE_CHECKING:
     from mlops_assets.predictor.artifact import Predictor
+    from mlops_assets.training.tracking import Tracking
 
 GATE = "gate"
 
@@ -38,12 +39,13 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.evaluation.verdict import Approved
         from mlops_assets.features.training_set import load
 
-        run = mlflow.tracking().open_run(bound_candidate(context, model))
+        tracking = mlflow.tracking()
+        run = tracking.open_run(bound_candidate(context, model))
         training_set = load(run.tags()["mlops/training_set_uri"])
         verdict = evaluate(
             training_set.table,
             run,
-            champion=_champion(lake, model),
+            champion=_champion(lake, tracking, model),
             gate=model.spec.gate,
             refit_approved=model.spec.training.refit,
             reference_of=reference_of(model, training_set),
@@ -62,7 +64,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
                     [(c.name, c.observed, c.low, c.high, c.threshold, c.passed) for c in verdict.criteria],
                 ),
                 "reasons": dg.MetadataValue.md(
-                    "\n".join(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes))
+                    "\n".join(f"- {reason}" for reason in verdict.reasons)
                 ),
                 **numbers({criterion.name: criterion.observed for criterion in verdict.criteria}, prefix="gate/"),
             }
@@ -72,13 +74,13 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _champion(lake: LakeResource, model: Model) -> "Predictor | None":
-    """Return the model that takes traffic now, if there is one."""
-    from mlops_assets.predictor.artifact import load
+def _champion(lake: LakeResource, tracking: "Tracking", model: Model) -> "Predictor | None":
+    """Return the model that takes traffic now as the gate judged it, before its refit (ADR 0011)."""
+    from mlops_assets.evaluation.evaluate import load_judged
     from mlops_assets.rollout.routing import read_routing
 
     routing = read_routing(lake.state(), model.name)
-    return load(routing[0].champion.artifact_uri) if routing else None
+    return load_judged(tracking, routing[0].champion.candidate_id) if routing else None
 
 
 def registered_version_asset(model: Model) -> dg.AssetsDefinition:

@@ -15,6 +15,7 @@ from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
 
 if TYPE_CHECKING:
+    from mlops_assets.contract.spec import KnownAtSpec
     from mlops_assets.features.definition import VectorDefinition
 
 
@@ -73,6 +74,14 @@ class Model:
             base=self.folder,
             window_column=self.partitions.column,
         )
+
+    def known_at(self) -> "dict[str, KnownAtSpec | None]":
+        """Return when the cells of each `source/table` become known."""
+        return {
+            f"{source}/{name}": table.known_at
+            for source, ingestion in self.ingestions.items()
+            for name, table in ingestion.tables.items()
+        }
 
     def key(self, asset: str) -> dg.AssetKey:
         return dg.AssetKey([self.name, asset])

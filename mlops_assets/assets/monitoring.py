@@ -153,7 +153,7 @@ def _drift_metadata(watched: "Watched") -> dict[str, dg.MetadataValue]:
 def _drift_checks(watched: "Watched") -> Iterator[dg.AssetCheckResult]:
     from mlops_assets.retraining.triage import Investigate
 
-    drifted = [channel.name for channel in watched.report.channels if channel.drifted]
+    drifted = [channel.name for channel in watched.report.channels if channel.alarms]
     reasons = "; ".join(watched.decision.reasons)
     faulty = isinstance(watched.decision, Investigate)
     yield _warning(NO_FAULT, passed=not faulty, description=reasons if faulty else None)

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.assets.binding import AS_OF
+from mlops_assets.assets.binding import AS_OF, TRAINING_SET
 from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource
+
+if TYPE_CHECKING:
+    from mlops_assets.features.training_set import SavedTrainingSet, TrainingSet
 
 NO_LEAKAGE = "no_leakage"
 
@@ -66,6 +71,23 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def _metadata(built: "TrainingSet", saved: "SavedTrainingSet") -> dict[str, Any]:
+    manifest = built.manifest
+    return {
+        TRAINING_SET: saved.uri,
+        "dagster/row_count": manifest.rows,
+        "dagster/uri": saved.uri,
+        "sha256": saved.sha256,
+        "as_of": manifest.as_of.isoformat(),
+        "pending": manifest.labels.pending,
+        "censored": manifest.labels.censored,
+        "held_rows": manifest.labels.held,
+        "held_windows": ", ".join(manifest.held),
+        "sources": table(("raw table", "Delta version"), sorted(manifest.sources.items())),
+        "features": table(("feature", "kind"), list(manifest.features.items())),
+    }
 
 
 def as_of(context: dg.AssetExecutionContext, model: Model, *, lake: str, now: datetime) -> datetime:

@@ -26,7 +26,9 @@ def check_files(defs: Path | None) -> int:
         console.print(_text(finding), soft_wrap=True)
     counts = f"{len(catalog.ingestions)} ingestions, {len(catalog.views)} feature views, {len(catalog.models)} models"
     if findings:
-        console.print(Text(f"{len(findings)} findings in {_files(findings)} files below {root} ({counts} load).", "red"))
+        console.print(
+            Text(f"{len(findings)} findings in {_files(findings)} files below {root} ({counts} load).", "red")
+        )
         return 1
     console.print(Text(f"No findings below {root}: {counts}.", "green"))
     return 0

@@ -132,7 +132,14 @@ def _documents(file: Path, catalog: Catalog) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         catalog.findings.append(
-            Finding(file, line, "syntax", error.problem or "broken text", "a YAML document", "Correct the indentation or quotes.")
+            Finding(
+                file,
+                line,
+                "syntax",
+                error.problem or "broken text",
+                "a YAML document",
+                "Correct the indentation or quotes.",
+            )
         )
         return []
 

@@ -26,9 +26,7 @@ class Finding:
         return f"{self.file}:{self.line} {self.where}: found {self.found}; required {self.required}. {self.remedy}"
 
 
-def from_validation(
-    error: ValidationError, *, file: Path, document: Document, model: type[BaseModel]
-) -> list[Finding]:
+def from_validation(error: ValidationError, *, file: Path, document: Document, model: type[BaseModel]) -> list[Finding]:
     """Turn pydantic's complaints into findings that carry the line of the mistake."""
     return [_finding(item, file=file, document=document, model=model) for item in error.errors(include_url=False)]
 
@@ -39,7 +37,9 @@ def _finding(item: Mapping[str, Any], *, file: Path, document: Document, model: 
     where = ".".join(map(str, place)) or "attributes"
     if item["type"] == "extra_forbidden":
         allowed = _keys_at(model, place[:-1])
-        return Finding(file, line, where, "an unknown key", f"one of {', '.join(allowed)}", _did_you_mean(place, allowed))
+        return Finding(
+            file, line, where, "an unknown key", f"one of {', '.join(allowed)}", _did_you_mean(place, allowed)
+        )
     if item["type"] == "missing":
         return Finding(file, line, where, "nothing", "a value for this key", f"Add `{place[-1]}:`.")
     return Finding(file, line, where, repr(item["input"]), _required(item), "Correct the value.")

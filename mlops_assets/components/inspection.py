@@ -25,7 +25,9 @@ def inspect_catalog(catalog: Catalog) -> Iterator[Finding]:
         yield from _query(view, ("sql",), view.spec.sql, view.spec.sources, view.spec.columns, catalog)
     for model in catalog.models.values():
         spine = model.spec.spine
-        yield from _query(model, ("spine", "sql"), spine.sql, spine.sources, _spine_columns(model.spec, catalog), catalog)
+        yield from _query(
+            model, ("spine", "sql"), spine.sql, spine.sources, _spine_columns(model.spec, catalog), catalog
+        )
         yield from _request_file(model)
     yield from _unloaded(catalog)
 
@@ -82,7 +84,9 @@ def _bind(
         found = [row[0] for row in con.execute(f"describe {text}").fetchall()]
     except duckdb.Error as error:
         message = " ".join(str(error).split())
-        yield entry.finding(place, found=message, required="one query that DuckDB can bind", remedy="Correct the query.")
+        yield entry.finding(
+            place, found=message, required="one query that DuckDB can bind", remedy="Correct the query."
+        )
         return
     missing = [column for column in columns if column not in found]
     if missing:

@@ -11,8 +11,8 @@ from mlops_assets.contract.spec import Name
 from mlops_assets.evaluation.spec import GateSpec
 from mlops_assets.features.spec import RequestSpec, SpineSpec
 from mlops_assets.monitoring.spec import MonitoringSpec
-from mlops_assets.retraining.spec import RetrainingSpec
 from mlops_assets.predictor.signature import Task
+from mlops_assets.retraining.spec import RetrainingSpec
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
 FeatureReference = Annotated[

@@ -102,12 +102,12 @@ def _query(view: JoinedView) -> str:
             where greatest(known_at, event_timestamp) <= (select max(prediction_time) from __spine) {reachable}
         ), best as (
             select * from usable
-            qualify event_timestamp >= max(event_timestamp) over arrival
-                and lead(usable_at) over arrival is distinct from usable_at
             window arrival as (
                 partition by {", ".join(entity)} order by usable_at, event_timestamp, known_at
                 rows between unbounded preceding and current row
             )
+            qualify event_timestamp >= max(event_timestamp) over arrival
+                and lead(usable_at) over arrival is distinct from usable_at
         )
         select {", ".join(f"case when {fresh} then b.{name} end as {name}" for name in features)}
         from __spine s asof left join best b on {same} and s.prediction_time >= b.usable_at

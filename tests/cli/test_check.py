@@ -43,13 +43,37 @@ def test_correct_files_have_no_findings(files: Path) -> None:
         ("returns", "  gate: {floor", "  gate: {flor", "gate.flor", ["an unknown key", "Did you mean `floor`?"]),
         ("returns", "  task: binary", "  task: guess", "task", ["'guess'", "'binary' or 'regression'"]),
         ("returns", "samples: 3", "samples: many", "leakage_check.samples", ["'many'", "valid integer"]),
-        ("returns", "[customer:mean_amount]", "[customer:mean]", "features.0", ["'customer:mean'", "customer:mean_amount"]),
-        ("returns", "orders: shop/orders", "orders: shop/order", "spine.sources.orders", ["'shop/order'", "shop/orders"]),
-        ("customer", "  entity: [customer]", "  entity: [client]", "sql", ["also client", "Select the missing columns"]),
+        (
+            "returns",
+            "[customer:mean_amount]",
+            "[customer:mean]",
+            "features.0",
+            ["'customer:mean'", "customer:mean_amount"],
+        ),
+        (
+            "returns",
+            "orders: shop/orders",
+            "orders: shop/order",
+            "spine.sources.orders",
+            ["'shop/order'", "shop/orders"],
+        ),
+        (
+            "customer",
+            "  entity: [customer]",
+            "  entity: [client]",
+            "sql",
+            ["also client", "Select the missing columns"],
+        ),
         ("customer", "avg(amount)", "avg(amonut)", "sql", ["amonut", "Correct the query"]),
         ("shop", "start: 2024-01-07", "start: 2024-01-08", "partitions", ["2024-01-08", "Sunday", "2024-01-07"]),
         ("shop", "source: shop.feed:shop", "source: shop.fed:shop", "source", ["'shop.fed'", "imported"]),
-        ("returns", "{inputs: [amount, channel]}", "{inputs: [amount, channel], file: request.py}", "request.file", ["no file"]),
+        (
+            "returns",
+            "{inputs: [amount, channel]}",
+            "{inputs: [amount, channel], file: request.py}",
+            "request.file",
+            ["no file"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_file_line_found_required_and_remedy(
@@ -153,5 +177,11 @@ def test_explain_lists_what_a_file_produces(files: Path) -> None:
     result = CliRunner().invoke(app, ["explain", "returns", "--defs", str(files)], env={"COLUMNS": "300"})
 
     assert result.exit_code == FINE
-    for name in ("returns/candidate", "returns/evaluation:gate", "returns_retrain", "returns_retrain_schedule", "retraining"):
+    for name in (
+        "returns/candidate",
+        "returns/evaluation:gate",
+        "returns_retrain",
+        "returns_retrain_schedule",
+        "retraining",
+    ):
         assert name in result.output

@@ -4,8 +4,8 @@ What the daemon would do over a year, without waiting: the UI shows every run af
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
-from mlops_assets.assets.binding import LAUNCHED_AT, MODEL as MODEL_TAG, REASON, VERDICT
+from mlops_assets.assets.binding import LAUNCHED_AT, REASON, VERDICT
+from mlops_assets.assets.binding import MODEL as MODEL_TAG
 from mlops_assets.cli.demo.comparison import compare_weeks
 from mlops_assets.cli.demo.replay import Replay, metadata_of
 from mlops_assets.cli.demo.story import (

@@ -1,0 +1,241 @@
+"""The immutable training set: labelled rows with the features as they were known, stored under the hash of what they are.
+
+Add here: which rows count, and how the set is kept. Keep out: what the rows hold (`vectors.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from mlops_assets.errors import MlopsError
+from mlops_assets.features.sources import open_sources
+from mlops_assets.features.spine import read_spine
+from mlops_assets.features.vectors import assemble, open_views
+from mlops_assets.lake.engine import attach_arrow, connect
+from mlops_assets.lake.files import exists, read_bytes, write_bytes
+from mlops_assets.lake.identity import identity
+from mlops_assets.lake.uris import join
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+    import pyarrow as pa
+
+    from mlops_assets.features.definition import VectorDefinition
+    from mlops_assets.lake.windows import Window
+
+DATA, MANIFEST = "data.parquet", "manifest.json"
+LIBRARIES = ("duckdb", "numpy", "pyarrow")
+Kind = Literal["numeric", "categorical"]
+
+
+class NoLabelledRows(MlopsError):
+    """No row of the spine may be trained on."""
+
+    def __init__(self, as_of: datetime, counts: LabelCounts) -> None:
+        super().__init__(
+            f"Training set as of {as_of.isoformat()}",
+            found=f"no labelled row ({counts.censored:,} censored, {counts.pending:,} pending, {counts.held:,} held)",
+            required="at least one row whose label was known in time",
+            remedy="Ingest more windows, release held ones, or correct `label_known_at` and `label_timeout_days`.",
+        )
+
+
+class CorruptTrainingSet(MlopsError):
+    """A stored training set is incomplete, or not what its name says."""
+
+    def __init__(self, uri: str, *, found: str, required: str) -> None:
+        super().__init__(uri, found=found, required=required, remedy="Materialise `training_set` again.")
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """What became of the rows of the spine up to `as_of`; pending and censored labels are never imputed.
+
+    Attributes:
+        labelled: In the training set.
+        pending: The label may still come, or came too close to `as_of` to count.
+        censored: The label never came.
+        held: In a window under investigation.
+    """
+
+    labelled: int
+    pending: int
+    censored: int
+    held: int
+
+
+@dataclass(frozen=True)
+class ViewVersion:
+    """The table of a view that was read: its Delta version, its definition, and the raw versions it came from."""
+
+    version: int
+    definition: str
+    sources: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where a training set came from.
+
+    Attributes:
+        sha256: Identity of the rows.
+        features: Kind of each feature, in the model's order.
+        exogenous: Features whose drift informs only, as their views declare.
+        sources: Delta version read of each `source/table` of the spine.
+        views: What was read of each view.
+    """
+
+    sha256: str
+    as_of: datetime
+    rows: int
+    labels: LabelCounts
+    features: dict[str, Kind]
+    exogenous: tuple[str, ...]
+    spine_definition: str
+    request_sha256: str | None
+    sources: dict[str, int]
+    views: dict[str, ViewVersion]
+    held: tuple[str, ...]
+    libraries: dict[str, str]
+    schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows and where they came from."""
+
+    table: pa.Table
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class SavedTrainingSet:
+    """Where a training set is kept."""
+
+    uri: str
+    sha256: str
+
+
+def build_training_set(
+    definition: VectorDefinition, *, lake: str, as_of: datetime, held: Sequence[Window], window_days: float | None
+) -> TrainingSet:
+    """Join the labelled rows of the spine with their features as they were known at prediction time.
+
+    Rows end `label_timeout` before `as_of`: nearer to it only fast labels are in, which would bias the edge.
+
+    Args:
+        held: Windows to leave out.
+        window_days: Take only this many days before the end; all if None.
+
+    Raises:
+        NoLabelledRows: Nothing is left to train on.
+        MlopsError: See `read_spine`, `open_views` and `assemble`.
+    """
+    end = as_of - timedelta(days=definition.spine.label_timeout_days)
+    with connect() as con:
+        sources = open_sources(con, lake, definition.spine.sources)
+        spine = read_spine(con, definition, column="prediction_time", start=None, end=as_of)
+        start = end - timedelta(days=window_days) if window_days else None
+        rows, counts = _labelled(con, spine, definition, start=start, end=end, as_of=as_of, held=held)
+        if not rows.num_rows:
+            raise NoLabelledRows(as_of, counts)
+        views = open_views(con, lake, definition)
+        vectors = assemble(con, rows, definition, [view.joined for view in views])
+    table = vectors.table
+    manifest = Manifest(
+        sha256=identity(table),
+        as_of=as_of,
+        rows=table.num_rows,
+        labels=counts,
+        features={name: _kind(table, name) for name in vectors.features},
+        exogenous=tuple(definition.exogenous),
+        spine_definition=definition.spine_definition,
+        request_sha256=definition.request.sha256,
+        sources=sources,
+        views={v.joined.spec.name: ViewVersion(v.version, v.definition, v.sources) for v in views},
+        held=tuple(window.key for window in held),
+        libraries={name: version(name) for name in LIBRARIES},
+    )
+    return TrainingSet(table, manifest)
+
+
+def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
+    """Keep a training set under its identity; the same rows are kept once, and the manifest is written last."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    sha256 = training_set.manifest.sha256
+    uri = join(lake, "training_sets", model, sha256[:16])
+    if not exists(join(uri, MANIFEST)):
+        buffer = io.BytesIO()
+        pq.write_table(training_set.table, buffer, compression="zstd")
+        write_bytes(join(uri, DATA), buffer.getvalue())
+        write_bytes(join(uri, MANIFEST), msgspec.json.encode(training_set.manifest))
+    return SavedTrainingSet(uri, sha256)
+
+
+def load(uri: str) -> TrainingSet:
+    """Read a training set and verify that it is what its manifest says.
+
+    Raises:
+        CorruptTrainingSet: A file is missing, or the rows are others.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        manifest = msgspec.json.decode(read_bytes(join(uri, MANIFEST)), type=Manifest)
+        table = pq.read_table(pa.BufferReader(read_bytes(join(uri, DATA))))
+    except FileNotFoundError as error:
+        raise CorruptTrainingSet(uri, found=f"no file {error.filename}", required=f"{DATA} and {MANIFEST}") from error
+    except (msgspec.MsgspecError, pa.ArrowInvalid, OSError) as error:
+        raise CorruptTrainingSet(uri, found=str(error), required="a Parquet file and its manifest") from error
+    found = identity(table)
+    if found != manifest.sha256:
+        raise CorruptTrainingSet(uri, found=f"rows with sha256 {found}", required=f"sha256 {manifest.sha256}")
+    return TrainingSet(table, manifest)
+
+
+def _labelled(
+    con: duckdb.DuckDBPyConnection,
+    spine: pa.Table,
+    definition: VectorDefinition,
+    *,
+    start: datetime | None,
+    end: datetime,
+    as_of: datetime,
+    held: Sequence[Window],
+) -> tuple[pa.Table, LabelCounts]:
+    """Return the rows to train on, and what became of all rows of the period."""
+    attach_arrow(con, "all_rows", spine)
+    spans = " or ".join(f'"{definition.window_column}" >= ? and "{definition.window_column}" < ?' for _ in held) or "false"
+    times = [time for window in held for time in (window.start, window.end)]
+    status = f"""
+        select *, case
+            when {spans} then 'held'
+            when prediction_time >= ? then 'pending'
+            when label is not null and label_known_at <= ? then 'labelled'
+            else 'censored' end as _status
+        from all_rows where prediction_time >= coalesce(?, prediction_time)"""
+    con.register("_classified", con.execute(status, [*times, end, as_of, start]).to_arrow_table())
+    counts = dict(con.execute("select _status, count(*) from _classified group by all").fetchall())
+    order = ", ".join(f'"{name}"' for name in ("prediction_time", *definition.spine.keys))
+    rows = con.execute(f"select * exclude (_status) from _classified where _status = 'labelled' order by {order}")
+    names = ("labelled", "pending", "censored", "held")
+    return rows.to_arrow_table(), LabelCounts(**{name: counts.get(name, 0) for name in names})
+
+
+def _kind(table: pa.Table, name: str) -> Kind:
+    from pyarrow import types
+
+    kind = table[name].type
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    return "numeric" if is_number else "categorical"
