@@ -54,7 +54,7 @@ def test_registration_alone_refuses_a_candidate_without_a_verdict(shop: Shop) ->
 
 def test_lone_steps_bind_to_the_latest_candidate_or_to_the_tagged_one(shop: Shop) -> None:
     shop.prepare()
-    first = shop.replay.run(JOB)
+    first = shop.materialize("training_set", "candidate")
     second = shop.materialize("training_set", "candidate")
     candidates = [str(value(run, "candidate", "mlops/candidate")) for run in (first, second)]
     assert candidates[0] != candidates[1]

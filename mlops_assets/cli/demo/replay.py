@@ -73,7 +73,12 @@ class Replay:
     def tick(self, sensor: str) -> list[dg.ExecuteInProcessResult]:
         """Evaluate a sensor once and run what it asks for, skipping run keys that ran before, as the daemon does."""
         definition = self.definitions.resolve_sensor_def(sensor)
-        context = dg.build_sensor_context(instance=self.instance, definitions=self.definitions, cursor=self._cursor)
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            definitions=self.definitions,
+            resources=dict(self.definitions.resources or {}),
+            cursor=self._cursor,
+        )
         answer = definition.evaluate_tick(context)
         self._cursor = answer.cursor
         return [self._launch(sensor, request) for request in answer.run_requests or [] if self._is_new(request)]
