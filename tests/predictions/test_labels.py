@@ -71,6 +71,16 @@ def test_null_keys_match_null_keys() -> None:
     assert [row["label"] for row in joined(scored([("AA", 1, 0), (None, 1, 0)]), spine, 1)] == [0, 1]
 
 
+def test_the_order_stays_also_when_the_spine_is_much_longer() -> None:
+    spine = spine_of([("AA", flight, flight % 2, 0) for flight in range(20_000)])
+    flights = [-1, 19_000, 5, -2, 12_345, 0]
+
+    found = joined(scored([("AA", flight, 0) for flight in flights]), spine, 1)
+
+    assert [row["flight"] for row in found] == flights
+    assert [row["label"] for row in found] == [None, 0, 1, None, 1, 0]
+
+
 def test_two_labels_for_one_key_are_refused_with_an_example() -> None:
     spine = spine_of([("AA", 1, 1, 0), ("AA", 1, 0, 0)])
 

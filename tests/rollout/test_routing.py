@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -135,6 +136,22 @@ def test_a_routing_of_another_release_is_refused(state: LocalState) -> None:
 
     with pytest.raises(UnknownRoutingSchema, match="found schema_version 2; required schema_version == 1"):
         read_routing(state, "churn")
+
+
+class Contended(LocalState):
+    """A store where a rival deploys version 9 between our first read and our first write."""
+
+    def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
+        start_rollout(LocalState(self.root), "churn", route(9), now=T0, reason="rival")
+        return super().swap(key, value, generation=generation)
+
+
+def test_who_loses_a_race_decides_again_on_what_the_winner_left(tmp_path: Path) -> None:
+    assert start_rollout(Contended(str(tmp_path)), "churn", route(1), now=T0, reason="ours") == 2
+
+    routing, _ = read_routing(LocalState(str(tmp_path)), "churn") or pytest.fail("no routing")
+    assert (routing.champion, routing.previous) == (route(1), route(9))
+    assert [entry.reason for entry in routing.history] == ["rival", "ours"]
 
 
 DEPLOY_MANY = """
