@@ -106,6 +106,10 @@ def _conformed(table: pa.Table, column: str, declared: str, name: str) -> pa.Chu
     if not _is_same_kind(array.type, required):
         raise SchemaChanged(name, column, found=f"type {array.type}", required=declared)
     try:
+        if pa.types.is_decimal(
+            required
+        ):  # by way of room enough: Arrow counts the digits of the type, not of the values
+            array = array.cast(pa.decimal128(38, required.scale))
         return array.cast(required, safe=not pa.types.is_timestamp(required))  # the lake keeps microseconds
     except pa.ArrowInvalid as error:
         raise SchemaChanged(name, column, found=f"type {array.type} ({error})", required=declared) from error

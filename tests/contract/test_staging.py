@@ -1,0 +1,117 @@
+"""Sources of every kind through dlt: Arrow and rows, good and broken."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from contract import feed
+from contract.world import COLUMNS, day, order, orders, shop_spec
+
+from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.contract.staging import ResourceMissing, SourceFailed, stage
+from mlops_assets.contract.types import SchemaChanged
+
+
+def run(tmp_path, *, spec: IngestionSpec | None = None, window=day(1)) -> pa.Table:  # noqa: B008 - a frozen value
+    return stage(spec or shop_spec(), ["orders"], window=window, folder=tmp_path / "work").tables["orders"]
+
+
+def test_arrow_comes_back_as_it_was_and_the_working_folder_is_gone(tmp_path, deliver):
+    deliver(orders(order(1, 1), order(2, 1, None, None)), orders(order(3, 1)).to_batches()[0])
+    assert run(tmp_path).sort_by("order_id").equals(orders(order(1, 1), order(2, 1, None, None), order(3, 1)))
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_rows_of_python_values_are_coerced_to_the_declared_types(tmp_path, deliver):
+    deliver(
+        {"order_id": "1", "placed_at": "2024-03-01T13:00:00+01:00", "amount": 1, "city": 7, "lines": [{"sku": "a"}]},
+        [{"order_id": 2, "placed_at": datetime(2024, 3, 1, tzinfo=UTC), "city": "Oslo"}],
+    )
+    staged = run(tmp_path).sort_by("order_id")
+    assert staged.select(list(COLUMNS)).to_pylist() == [
+        order(1, 1, 1.0, "7"),
+        order(2, 1, None, "Oslo", hour=0),
+    ]
+    assert staged["lines"].to_pylist() == ['[{"sku":"a"}]', None]
+
+
+def test_the_source_is_asked_for_the_window(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(feed, "deliver", lambda *question: asked.append(question) or [])
+    run(tmp_path, window=day(3))
+    run(tmp_path, spec=shop_spec(partitioned=False), window=None)
+    assert asked == [("orders", day(3).start, day(3).end), ("orders", None, None)]
+
+
+@pytest.mark.parametrize("items", [(), (orders(),), ([],)])
+def test_nothing_is_a_table_without_rows(tmp_path, deliver, items):
+    deliver(*items)
+    assert run(tmp_path).equals(orders())
+
+
+def test_names_are_normalised_before_they_are_compared(tmp_path, deliver):
+    deliver(orders(order(1, 1)).rename_columns(["OrderID", "placedAt", "Amount", "city"]))
+    assert run(tmp_path).equals(orders(order(1, 1)))
+
+
+def test_a_new_column_is_kept(tmp_path, deliver):
+    deliver(orders(order(1, 1)).append_column("coupon", pa.array(["x"])))
+    assert run(tmp_path).to_pylist() == [{**order(1, 1), "coupon": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (
+            [orders(order(1, 1)).set_column(2, "amount", pa.array(["one"]))],
+            "column amount: found type string; required DOUBLE",
+        ),
+        (
+            [orders(order(1, 1)).drop_columns("amount")],
+            "column amount: found only order_id, placed_at, city; required DOUBLE",
+        ),
+        ([{**order(1, 1), "amount": "one"}], "column amount: found 'one' of type text; required DOUBLE"),
+    ],
+)
+def test_a_changed_column_is_named_and_the_working_folder_kept(tmp_path, deliver, items, message):
+    deliver(*items)
+    with pytest.raises(SchemaChanged, match=message):
+        run(tmp_path)
+    assert len(list((tmp_path / "work").iterdir())) == 1
+
+
+def test_an_error_of_the_source_is_told_with_its_window(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ConnectionError("the shop is closed")
+
+    monkeypatch.setattr(feed, "deliver", fail)
+    with pytest.raises(SourceFailed, match=r"Source shop .* for 2024-03-01: found ConnectionError: the shop is closed"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("contract.nowhere:shop", "ModuleNotFoundError: No module named 'contract.nowhere'"),
+        ("contract.feed:nowhere", "AttributeError: .*nowhere"),
+        ("contract.feed:whole", "TypeError: .*positional argument"),
+    ],
+)
+def test_a_source_that_cannot_be_called_is_told(tmp_path, source, message):
+    spec = shop_spec().model_copy(update={"source": source})
+    with pytest.raises(SourceFailed, match=message):
+        run(tmp_path, spec=spec)
+
+
+def test_a_table_without_a_resource_is_named(tmp_path):
+    spec = shop_spec().model_copy(update={"tables": {"parcels": shop_spec().tables["orders"]}})
+    with pytest.raises(ResourceMissing, match="found the resources orders, visits; required also parcels"):
+        stage(spec, ["parcels"], window=day(1), folder=tmp_path)
+
+
+def test_a_run_is_not_disturbed_by_what_a_failed_one_left(tmp_path, deliver):
+    deliver({**order(1, 1), "amount": "one"})
+    with pytest.raises(SchemaChanged):
+        run(tmp_path)
+    deliver(orders(order(2, 1)))
+    assert run(tmp_path).equals(orders(order(2, 1)))
