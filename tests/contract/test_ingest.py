@@ -229,6 +229,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_ingest_the_same_windows_into_an_empty_lake_leave_every_row_once(shop):
     root = str(Path(shop.lake).parent)
     racers = [subprocess.Popen([sys.executable, "-c", RACER, root], cwd=ROOT, stdin=subprocess.PIPE) for _ in range(2)]

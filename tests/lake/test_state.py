@@ -83,6 +83,7 @@ while done < 100:
 """
 
 
+@pytest.mark.slow
 def test_no_increment_of_racing_processes_is_lost(tmp_path):
     racers = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path)], cwd=ROOT) for _ in range(3)]
     assert [racer.wait(120) for racer in racers] == [0, 0, 0]
@@ -101,6 +102,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_again_and_again_leaves_a_readable_object_and_no_lock(state, tmp_path):
     last = 0
     for attempt in range(12):

@@ -171,6 +171,7 @@ def race(uri: str, function: str, arguments: list[str]) -> None:
     assert [writer.wait(120) for writer in writers] == [0] * len(writers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_two_processes_that_write_the_same_window_of_an_empty_lake_leave_every_row_once(tmp_path, attempt):
     uri = f"{tmp_path}/{attempt}"
@@ -180,11 +181,13 @@ def test_two_processes_that_write_the_same_window_of_an_empty_lake_leave_every_r
     assert len(set(table["writer"].to_pylist())) == 1
 
 
+@pytest.mark.slow
 def test_processes_that_write_different_windows_of_an_empty_lake_all_succeed(tmp_path):
     race(f"{tmp_path}/t", "replace_window", [", window='a'", ", window='b'", ", window='c'"])
     assert sorted(read(f"{tmp_path}/t")["id"].to_pylist()) == sorted(list(range(2000)) * 3)
 
 
+@pytest.mark.slow
 def test_two_processes_that_overwrite_an_absent_table_leave_every_row_once(tmp_path):
     race(f"{tmp_path}/t", "overwrite", [""] * 2)
     assert read(f"{tmp_path}/t")["id"].to_pylist() == list(range(2000))
