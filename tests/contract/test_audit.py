@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from mlops_assets.contract.checks import check_names
 from mlops_assets.contract.types import SchemaChanged
 from mlops_assets.lake.engine import connect
 from mlops_assets.lake.tables import overwrite, snapshot
+from mlops_assets.lake.windows import Window
 
 RULES = [
     {"name": "city_present", "sql": "city is not null"},
@@ -22,7 +24,9 @@ RULES = [
 ]
 
 
-def judge(table: pa.Table, *, window=day(1), now=NOW, published=None, partitioned=True, **declared) -> Audit:  # noqa: B008 - a frozen value
+def judge(
+    table: pa.Table, *, window: Window | None = day(1), now=NOW, published=None, partitioned=True, **declared: Any
+) -> Audit:
     spec = shop_spec(partitioned=partitioned, **declared).tables["orders"]
     with connect() as con:
         return audit(con, table, spec, name="shop/orders", window=window, load_id="L1", now=now, published=published)
@@ -85,7 +89,7 @@ def test_the_order_of_arrival_does_not_matter():
 
 
 def test_findings_are_the_checks_in_their_order():
-    declared = {
+    declared: dict[str, Any] = {
         "rules": RULES,
         "row_count": {"min": 1},
         "null_share": [{"column": "city", "max": 0.5}, {"column": "amount", "max": 0.5}],
@@ -142,7 +146,7 @@ def test_freshness_counts_to_the_end_of_the_window_or_to_now(now, passed):
 @pytest.mark.parametrize(("hours", "passed"), [(24, True), (25, False)])
 def test_freshness_of_a_whole_table_counts_to_now(hours, passed):
     now = datetime(2024, 3, 1 + hours // 24, 12 + hours % 24, tzinfo=UTC)
-    declared = {"freshness_days": 1, "time_column": "placed_at"}
+    declared: dict[str, Any] = {"freshness_days": 1, "time_column": "placed_at"}
     outcome = judge(orders(order(1, 1, hour=12)), window=None, now=now, partitioned=False, **declared)
     assert finding(outcome, "freshness").passed is passed
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,7 +19,7 @@ from mlops_assets.lake.identity import identity
 from mlops_assets.lake.tables import exists, read, snapshot
 
 ROOT = Path(__file__).parents[2]
-CHEAP = {"rules": [{"name": "cheap", "sql": "amount < 5", "severity": "block"}]}
+CHEAP: dict[str, Any] = {"rules": [{"name": "cheap", "sql": "amount < 5", "severity": "block"}]}
 
 
 def ids(uri: str) -> list[int]:
@@ -220,6 +221,7 @@ RACER = """
 import sys
 sys.path.insert(0, "tests")
 from pathlib import Path
+from typing import Any
 from contract import feed
 from contract.world import Shop, day, order, orders
 feed.deliver = lambda *_: [orders(*(order(n, 1 + n % 2) for n in range(2000)), order(0, 1, 9.0))]

@@ -10,9 +10,10 @@ from contract.world import COLUMNS, day, order, orders, shop_spec
 from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.contract.staging import ResourceMissing, SourceFailed, stage
 from mlops_assets.contract.types import SchemaChanged
+from mlops_assets.lake.windows import Window
 
 
-def run(tmp_path, *, spec: IngestionSpec | None = None, window=day(1)) -> pa.Table:  # noqa: B008 - a frozen value
+def run(tmp_path, *, spec: IngestionSpec | None = None, window: Window | None = day(1)) -> pa.Table:  # noqa: B008 - a frozen value
     return stage(spec or shop_spec(), ["orders"], window=window, folder=tmp_path / "work").tables["orders"]
 
 
