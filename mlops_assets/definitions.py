@@ -94,7 +94,7 @@ def _add_compatible(base: dg.Definitions, parts: list[tuple[Path, dg.Definitions
         together = dg.Definitions.merge(base, part)
         try:
             together.get_repository_def()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a user's code may raise anything, and must not take the rest down
             together = dg.Definitions.merge(base, broken_asset(folder.name, str(_root_cause(error))))
         base = together
     return base

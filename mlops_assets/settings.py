@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from mlops_assets.errors import MlopsError
 
@@ -73,7 +73,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, cwd: Path | None =
         home=home,
         env=env,
         lake=f"{lake.rstrip('/')}/{env}",
-        profile=cast("Literal['local', 'aws']", profile),
+        profile=profile,
         mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         dagster_home=root / environ.get("DAGSTER_HOME", str(home / "dagster")),
     )

@@ -63,7 +63,7 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
 def _wait_for_servers(
     model: Model, version: int, generation: int, *, lake: LakeResource, machine: MachineResource
 ) -> str:
-    from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, wait_for_generation
+    from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, TimedOut, wait_for_generation
     from mlops_assets.rollout.routing import restore_previous
 
     timeout_s = model.spec.deployment.wait_seconds
@@ -76,4 +76,5 @@ def _wait_for_servers(
         case LoadFailed(url, error):
             restore_previous(lake.state(), model.name, now=machine.clock().now(), reason=f"load failed: {error}")
             raise ServerRefused(model.name, version, url, error)
-    return f"not loaded within {timeout_s:g} s by {', '.join(outcome.urls)}"
+        case TimedOut(urls):
+            return f"not loaded within {timeout_s:g} s by {', '.join(urls)}"

@@ -1,5 +1,6 @@
 """The verdict on a candidate, and the registered version that it allows."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -34,7 +35,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
     )
     def evaluation(
         context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
-    ):
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         from mlops_assets.evaluation.evaluate import evaluate
         from mlops_assets.evaluation.verdict import Approved
         from mlops_assets.features.training_set import load
@@ -63,9 +64,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
                     ("criterion", "observed", "low", "high", "threshold", "passed"),
                     [(c.name, c.observed, c.low, c.high, c.threshold, c.passed) for c in verdict.criteria],
                 ),
-                "reasons": dg.MetadataValue.md(
-                    "\n".join(f"- {reason}" for reason in verdict.reasons)
-                ),
+                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
                 **numbers({criterion.name: criterion.observed for criterion in verdict.criteria}, prefix="gate/"),
             }
         )

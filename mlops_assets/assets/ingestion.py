@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -56,21 +57,31 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
 
 def _asset_specs(spec: IngestionSpec, table: str) -> Iterator[dg.AssetSpec]:
     declared = spec.tables[table]
-    common = {"owners": spec.owners, "skippable": True}
     yield dg.AssetSpec(
         raw_key(f"{spec.name}/{table}"),
         description=declared.description,
         group_name="ingestion",
         kinds={"dlt", "deltalake"},
-        **common,
+        owners=spec.owners,
+        skippable=True,
+        freshness_policy=_freshness(spec, table),
     )
     yield dg.AssetSpec(
         dg.AssetKey(["quarantine", spec.name, table]),
         description=f"Rows of `{spec.name}/{table}` that broke a rule of the contract, with the names of the rules.",
         group_name="quarantine",
         kinds={"deltalake"},
-        **common,
+        owners=spec.owners,
+        skippable=True,
     )
+
+
+def _freshness(spec: IngestionSpec, table: str) -> dg.FreshnessPolicy | None:
+    """Return how Dagster shows a late table; it reads the wall clock, so a source that has ended has none."""
+    days = spec.tables[table].freshness_days
+    if days is None or (spec.partitions is not None and spec.partitions.end is not None):
+        return None
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(days=days))
 
 
 def _check_specs(
@@ -156,7 +167,7 @@ def _outcome(findings: Sequence["Finding"]) -> dict[str, Any]:
     failed = [finding for finding in findings if not finding.passed]
     worst = (failed or list(findings))[0]
     severity = dg.AssetCheckSeverity.ERROR if worst.severity == "block" else dg.AssetCheckSeverity.WARN
-    metadata = {
+    metadata: dict[str, dg.MetadataValue] = {
         "failed_rows": dg.MetadataValue.int(sum(finding.failed for finding in findings)),
         "rows": dg.MetadataValue.int(sum(finding.total for finding in findings)),
     }

@@ -36,7 +36,8 @@ def predictions_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.rollout.routing import route_at
 
         window = window_of(context)
-        require_published(lake.root, *model.table.split("/"), window.key)
+        source, table = model.table.split("/")
+        require_published(lake.root, source, table, window.key)
         route = route_at(lake.state(), model.name, window.start)
         vectors = window_vectors(model.definition(), lake=lake.root, window=window)
         scored = score_window(vectors, load(route.artifact_uri), model_version=route.version)

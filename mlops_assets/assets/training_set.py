@@ -97,4 +97,5 @@ def as_of(context: dg.AssetExecutionContext, model: Model, *, lake: str, now: da
     tag = context.run.tags.get(AS_OF)
     if tag:
         return datetime.fromisoformat(tag)
-    return last_published(lake, *model.table.split("/"), model.partitions.windows(now)).end
+    source, name = model.table.split("/")
+    return last_published(lake, source, name, model.partitions.windows(now)).end

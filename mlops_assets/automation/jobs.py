@@ -10,7 +10,7 @@ import dagster as dg
 
 from mlops_assets.assets.ingestion import raw_key
 from mlops_assets.assets.model import Model
-from mlops_assets.assets.partitions import partitions_def
+from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
 
@@ -29,13 +29,12 @@ def ingestion_automation(spec: IngestionSpec) -> dg.Definitions:
     """Return the job `<source>_ingest` and its schedule."""
     keys = [raw_key(f"{spec.name}/{table}") for table in spec.tables]
     keys += [dg.AssetKey(["quarantine", spec.name, table]) for table in spec.tables]
-    windows = partitions_def(spec.partitions) if spec.partitions else None
     job = dg.define_asset_job(
         f"{spec.name}_ingest",
         selection=dg.AssetSelection.assets(*keys),
         description=f"Load, audit and publish the tables of {spec.name}.",
     )
-    return dg.Definitions(jobs=[job], schedules=_schedules(job, spec.schedule, windows))
+    return dg.Definitions(jobs=[job], schedules=_schedules(job, spec.schedule, spec.partitions))
 
 
 def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
@@ -53,7 +52,6 @@ def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
 
 def model_automation(model: Model) -> dg.Definitions:
     """Return the jobs `<model>_retrain`, `<model>_score` and `<model>_monitor`, with their schedules."""
-    windows = partitions_def(model.partitions)
     retrain = _model_job(model, "retrain", RETRAINING_ASSETS, "Train, judge, register and deploy a new version.")
     score = _model_job(model, "score", ["predictions"], "Score one window with the version routed at its start.")
     monitor = _model_job(model, "monitor", MONITORING_ASSETS, "Profile one window, look for drift, join its labels.")
@@ -61,8 +59,8 @@ def model_automation(model: Model) -> dg.Definitions:
         jobs=[retrain, score, monitor],
         schedules=[
             *_schedules(retrain, model.spec.retraining.schedule, None),
-            *_schedules(score, model.spec.scoring.schedule, windows),
-            *_schedules(monitor, model.spec.monitoring.schedule, windows),
+            *_schedules(score, model.spec.scoring.schedule, model.partitions),
+            *_schedules(monitor, model.spec.monitoring.schedule, model.partitions),
         ],
     )
 
@@ -76,16 +74,16 @@ def _model_job(model: Model, name: str, assets: Sequence[str], description: str)
     )
 
 
-def _schedules(
-    job: Job, cron: str | None, windows: dg.TimeWindowPartitionsDefinition | None
-) -> list[dg.ScheduleDefinition]:
+def _schedules(job: Job, cron: str | None, partitions: PartitionsSpec | None) -> list[dg.ScheduleDefinition]:
     if cron is None:
         return []
 
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if windows is None:
+        if partitions is None:
             return dg.RunRequest()
-        last = windows.get_last_partition_key(context.scheduled_execution_time)
-        return dg.RunRequest(partition_key=last) if last else dg.SkipReason("No window is complete yet.")
+        complete = partitions.windows(context.scheduled_execution_time)
+        return (
+            dg.RunRequest(partition_key=complete[-1].key) if complete else dg.SkipReason("No window is complete yet.")
+        )
 
     return [dg.ScheduleDefinition(name=f"{job.name}_schedule", job=job, cron_schedule=cron, execution_fn=request)]

@@ -5,7 +5,7 @@ It reads small state objects and run tags only; what to do about them is decided
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dagster as dg
 
@@ -73,7 +73,7 @@ def _features_refresh() -> Any:
 def _decide(
     context: dg.SensorEvaluationContext, spec: ModelSpec, log: "EventLog", *, now: datetime
 ) -> Iterator[dg.RunRequest]:
-    from mlops_assets.retraining.plan import Close, Defer, Launch, plan
+    from mlops_assets.retraining.plan import Close, Defer, Launch, Wait, plan
 
     events = log.open_events(spec.name)
     if not events:
@@ -96,6 +96,8 @@ def _decide(
             case Close(event_id, verdict, run_ids):
                 log.close(spec.name, event_id, verdict=verdict, now=now, run_ids=run_ids)
                 context.log.warning("%s: event %s closed as %s", spec.name, event_id, verdict)
+            case Wait(event_ids, reason):
+                context.log.info("%s: events %s wait: %s", spec.name, ", ".join(event_ids), reason)
 
 
 def _request(spec: ModelSpec, launch: "Launch", *, now: datetime) -> dg.RunRequest:
@@ -114,7 +116,7 @@ def _runs_by_event(runs: Sequence[dg.DagsterRun]) -> Mapping[str, "Sequence[RunS
     by_event: dict[str, list[RunState]] = {}
     for run in runs:
         status = "active" if run.status in ACTIVE else "succeeded" if run.is_success else "failed"
-        verdict = run.tags.get(VERDICT)
+        verdict = cast("Literal['promoted', 'rejected'] | None", run.tags.get(VERDICT))
         for event in filter(None, run.tags.get(EVENTS, "").split(",")):
             by_event.setdefault(event, []).append(RunState(run.run_id, status, verdict))
     return by_event

@@ -31,6 +31,7 @@ class Kind(StrEnum):
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Answer `--version`; everything else is a subcommand."""
     if version:
         from mlops_assets import __version__
 

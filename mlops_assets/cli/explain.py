@@ -44,7 +44,7 @@ def _rows(name: str, definitions: "dg.Definitions") -> Iterator[tuple[str, str, 
     for job in definitions.jobs or []:
         if job.name.startswith(f"{name}_"):
             yield "job", job.name, job.description or ""
-    for schedule in definitions.schedules or []:
+    for schedule in definitions.get_repository_def().schedule_defs:
         if schedule.name.startswith(f"{name}_"):
             yield "schedule", schedule.name, str(schedule.cron_schedule)
     for sensor in definitions.sensors or []:

@@ -58,6 +58,7 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
             for service in services:
                 listen(HOST, service.port, flag=service.flag).close()
             _close_lost_runs(settings, console)
+            _create_mlflow_database(settings)
             env = {**os.environ, "DAGSTER_HOME": str(settings.dagster_home), **WITHOUT_JOBS}
             with running(services, logs=settings.home / "logs", folder=settings.root, env=env) as started:
                 with console.status("Starting (the first time takes a minute) …"):
@@ -103,6 +104,14 @@ def _close_lost_runs(settings: Settings, console: Console) -> None:
     with open_instance(settings) as instance:
         for run_id in reconcile(instance):
             console.print(f"Run {run_id} was open but its process is gone: closed.")
+
+
+def _create_mlflow_database(settings: Settings) -> None:
+    """Create the database under our lock: the MLflow server and a first training run would both try, and one fail."""
+    from mlops_assets.training.mlflow_client import SQLITE, open_client
+
+    if settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists():
+        open_client(settings.mlflow_uri)
 
 
 def _show(console: Console, settings: Settings, started: list[Running]) -> None:

@@ -1,6 +1,6 @@
 """The catalogue that a component looks other files up in while its own is being built."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -12,7 +12,7 @@ _active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
 
 
 @contextmanager
-def using(catalog: Catalog) -> Iterator[None]:
+def using(catalog: Catalog) -> Generator[None]:
     """Make `catalog` the one that components see inside the block."""
     token = _active.set(catalog)
     try:

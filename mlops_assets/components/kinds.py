@@ -32,7 +32,7 @@ class SpecComponent(dg.Component):
         return cls.schema
 
     @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "SpecComponent":
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "SpecComponent":  # noqa: ARG003  Dagster's signature
         return cls(attributes)
 
 
@@ -46,7 +46,7 @@ class Ingestion(SpecComponent):
     def get_spec(cls) -> dg.ComponentTypeSpec:
         return dg.ComponentTypeSpec(tags=["ingestion", "contract"], owners=["team:mlops"])
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster's signature
         from mlops_assets.assets.ingestion import ingestion_assets
         from mlops_assets.automation.jobs import ingestion_automation
 
@@ -66,9 +66,11 @@ class FeatureView(SpecComponent):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from mlops_assets.assets.features import feature_view_asset
+        from mlops_assets.automation.jobs import feature_automation
 
         entry = catalog_for(context).view(self.spec.name)
-        return dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder)])
+        assets = dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder)])
+        return dg.Definitions.merge(assets, feature_automation(entry.spec))
 
 
 @dg.scaffold_with(TemplateScaffolder)

@@ -66,8 +66,8 @@ class ModelSpec(BaseModel):
     gate: GateSpec = GateSpec()
     deployment: DeploymentSpec = DeploymentSpec()
     scoring: ScoringSpec = ScoringSpec()
-    monitoring: MonitoringSpec = MonitoringSpec()
-    retraining: RetrainingSpec = RetrainingSpec()
+    monitoring: MonitoringSpec = Field(default_factory=MonitoringSpec)  # pyright: ignore[reportArgumentType]
+    retraining: RetrainingSpec = Field(default_factory=RetrainingSpec)  # pyright: ignore[reportArgumentType]
     executor: Literal["in_process", "multiprocess"] = Field(
         default="in_process", description="Where the steps of this model's jobs run."
     )

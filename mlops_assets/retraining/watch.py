@@ -116,9 +116,8 @@ def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -
     scored = [read(uri, window=key) for key in report.baseline if key in store.profiles()]
     if not scored:
         return None
-    kinds = {name: "numeric" for name in reference.grid.numeric} | dict.fromkeys(
-        reference.grid.categorical, "categorical"
-    )
+    kinds: dict[str, Kind] = dict.fromkeys([*reference.grid.numeric, SCORE], "numeric")
+    kinds |= dict.fromkeys(reference.grid.categorical, "categorical")
     then = pa.concat_tables(scored, promote_options="permissive")
     page = render_report(then, read(uri, window=report.window), kinds, seed=0)
     place = store.uri("reports", report.window, "html")

@@ -91,9 +91,8 @@ def test_the_shipped_definitions_load_strictly_and_validate() -> None:
 
 
 def test_loading_imports_no_heavy_library() -> None:
-    code = "import sys, mlops_assets.definitions as d; d.defs().get_repository_def();" + (
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
+    load = "import sys, mlops_assets.definitions as d; d.defs().get_repository_def()"
+    code = f"{load}; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -7,10 +7,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mlops_assets.lake.tables import read
-
 from shop.deployment import Shop, error_of
 from shop.world import Week, week_start, write_orders
+
+from mlops_assets.lake.tables import read
 
 ORDERS = dg.AssetKey(["raw", "shop", "orders"])
 

@@ -42,8 +42,6 @@ def compare_weeks(settings: Settings, windows: Sequence[str]) -> list[Aucs]:
 
 
 def _labelled(settings: Settings, model: "Model", window: str) -> "pa.Table":
-    import pyarrow.compute as pc
-
     from mlops_assets.clock import open_clock
     from mlops_assets.predictions.labelled import labelled_window
 
@@ -55,7 +53,7 @@ def _labelled(settings: Settings, model: "Model", window: str) -> "pa.Table":
         label_timeout=model.label_timeout,
         now=open_clock(settings.home).now(),
     )
-    return rows.filter(pc.equal(rows["status"], "labelled"))
+    return rows.filter([status == "labelled" for status in rows["status"].to_pylist()])
 
 
 def _auc(rows: "pa.Table", scores: "np.ndarray") -> float | None:
