@@ -79,7 +79,7 @@ class NoPreviousVersion(MlopsError):
             f"{model}: going back from version {version}",
             found="no previous version in the routing",
             required="one that answered before it",
-            remedy=f"Promote the version that you want: `mlops promote {model} VERSION`.",
+            remedy=f"Materialise `{model}/deployment` with the tag `mlops/candidate`: the id of the candidate that you want.",
         )
 
 

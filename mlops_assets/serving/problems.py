@@ -121,7 +121,7 @@ class NotLoaded(Problem):
             field="model",
             found=load_error or "no version loaded yet",
             required="a loaded version",
-            remedy=f"Deploy an intact version: materialise `{model}/deployment`, or `mlops promote {model} VERSION`.",
+            remedy=f"Materialise `{model}/deployment` with an intact version.",
         )
 
 
