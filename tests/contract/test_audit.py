@@ -17,6 +17,7 @@ from mlops_assets.lake.engine import connect
 from mlops_assets.lake.tables import overwrite, snapshot
 from mlops_assets.lake.windows import Window
 
+FIRST_DAY = day(1)
 RULES = [
     {"name": "city_present", "sql": "city is not null"},
     {"name": "amount_range", "sql": "amount between 0 and 5"},
@@ -25,7 +26,7 @@ RULES = [
 
 
 def judge(
-    table: pa.Table, *, window: Window | None = day(1), now=NOW, published=None, partitioned=True, **declared: Any
+    table: pa.Table, *, window: Window | None = FIRST_DAY, now=NOW, published=None, partitioned=True, **declared: Any
 ) -> Audit:
     spec = shop_spec(partitioned=partitioned, **declared).tables["orders"]
     with connect() as con:

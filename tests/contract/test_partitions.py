@@ -1,6 +1,6 @@
 """Windows and their keys."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pandas as pd
@@ -20,12 +20,10 @@ FREQUENCIES = {"hour": "h", "day": "D", "week": "W-SUN", "month": "MS"}
     hours=st.integers(0, 3000),
 )
 def test_windows_are_the_calendars(every, start, hours):
-    first = pd.Timestamp(pd.date_range(start, periods=1, freq=FREQUENCIES[every], tz="UTC")[0])
-    until = first + pd.Timedelta(hours=hours)
+    first = pd.date_range(start, periods=1, freq=FREQUENCIES[every], tz="UTC").to_pydatetime()[0]
+    until = first + timedelta(hours=hours)
     edges = list(pd.date_range(first, until, freq=FREQUENCIES[every]))
-    windows = PartitionsSpec(every=every, column="at", start=first.to_pydatetime().date()).windows(
-        until.to_pydatetime()
-    )
+    windows = PartitionsSpec(every=every, column="at", start=first.date()).windows(until)
     assert [(w.start, w.end) for w in windows] == list(pairwise(edges))
 
 
