@@ -148,9 +148,7 @@ def test_one_class_in_a_served_week_has_no_auc_and_no_labels_has_no_metrics(depl
     for week in (SERVED, SERVED + 1):
         deployed.serve_week(week)
     deployed.replay.clock.set(week_start(SERVED + 4))
-    found = [
-        deployed.replay.run("returns_monitor", partition=deployed.key(week)) for week in (SERVED, SERVED + 1)
-    ]
+    found = [deployed.replay.run("returns_monitor", partition=deployed.key(week)) for week in (SERVED, SERVED + 1)]
 
     one_class, none = [json.loads(Path(str(value(run, "quality_report", "dagster/uri"))).read_text()) for run in found]
     assert one_class["overall"]["labelled"] == 420
@@ -202,7 +200,11 @@ def test_scoring_before_the_first_deployment_is_refused(shop: Shop) -> None:
     [
         ("as mean_amount", "as mean_of_amount", "required also mean_amount"),
         ("avg(amount)", "avg(amount", "SQL of features/customer: found Parser Error"),
-        ("avg(amount)", "avg(no_such_column)", 'SQL of features/customer: found Binder Error: Referenced column "no_such'),
+        (
+            "avg(amount)",
+            "avg(no_such_column)",
+            'SQL of features/customer: found Binder Error: Referenced column "no_such',
+        ),
     ],
     ids=["lacks a column", "does not parse", "does not bind"],
 )
