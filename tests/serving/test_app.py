@@ -172,7 +172,7 @@ def test_without_models_it_says_503_and_what_to_do(tmp_path: Path, state: LocalS
 
     assert (ping.status_code, ping.json()) == (503, {"models": {}})
     assert answer.status_code == 503
-    assert "materialise" in answer.json()["remedy"]
+    assert "Materialise `MODEL/deployment`" in answer.json()["remedy"]
 
 
 def test_a_first_version_that_cannot_be_loaded_is_503_with_the_reason(
