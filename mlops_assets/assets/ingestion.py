@@ -155,7 +155,7 @@ def _check_results(
     for name, found in by_check.items():
         if len(found) > 1:
             for window, finding in found:
-                context.instance.report_runless_asset_event(
+                context.log_event(
                     dg.AssetCheckEvaluation(asset_key=key, check_name=name, partition=window, **_outcome([finding]))
                 )
         if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
