@@ -33,12 +33,12 @@ def predictions_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.features.vectors import window_vectors
         from mlops_assets.predictions.score import predictions_uri, publish, score_window
         from mlops_assets.predictor.artifact import load
-        from mlops_assets.rollout.routing import route_at
+        from mlops_assets.rollout.routing import champion_at
 
         window = window_of(context)
         source, table = model.table.split("/")
         require_published(lake.root, source, table, window.key)
-        route = route_at(lake.state(), model.name, window.start)
+        route = champion_at(lake.state(), model.name, window.start)
         vectors = window_vectors(model.definition(), lake=lake.root, window=window)
         scored = score_window(vectors, load(route.artifact_uri), model_version=route.version)
         version = publish(lake.root, model.name, scored, window)

@@ -16,7 +16,7 @@ from mlops_assets.predictor.artifact import load
 from mlops_assets.retraining.held import held_windows
 from mlops_assets.retraining.respond import respond
 from mlops_assets.retraining.triage import triage
-from mlops_assets.rollout.routing import route_at
+from mlops_assets.rollout.routing import champion_at
 from mlops_assets.stats.profile import profile
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def profile_window(store: MonitoringStore, state: StateStore, window: Window) ->
     Raises:
         NotRouted: No version answered at the start of the window.
     """
-    route = route_at(state, store.model, window.start)
+    route = champion_at(state, store.model, window.start)
     rows = read(predictions_uri(store.lake, store.model), window=window.key)
     counted = profile(rows, _reference(route.artifact_uri).grid)
     kept = WindowProfile(counted, route.version, route.artifact_uri)

@@ -178,18 +178,6 @@ def champion_at(state: StateStore, model: str, t: datetime) -> Route:
     return routed_at(stored[0], t)
 
 
-def route_at(state: StateStore, model: str, t: datetime) -> Route:
-    """Return the route of a model that answered at `t`.
-
-    Raises:
-        NotRouted: The model was deployed later, or never.
-    """
-    stored = read_routing(state, model)
-    if stored is None:
-        raise NotRouted(model, t, None)
-    return routed_at(stored[0], t)
-
-
 def _add(routing: Routing, route: Route, *, now: datetime, reason: str) -> Routing:
     generation = routing.history[-1].generation + 1 if routing.history else 1
     return replace(routing, champion=route, history=(*routing.history, Routed(generation, route, now, reason)))
