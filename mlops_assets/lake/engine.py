@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.lake.uris import is_local, scheme
+from mlops_assets.lake.remote import register
+from mlops_assets.lake.uris import is_local
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,7 +40,8 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> Non
     if not snapshot.files:
         attach_arrow(con, name, snapshot.schema.empty_table())
         return
-    _register_filesystem(con, snapshot.uri)
+    if not is_local(snapshot.uri):
+        register(con, snapshot.uri)
     files = ", ".join("'" + file.replace("'", "''") + "'" for file in snapshot.files)
     source = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
     written = {str(row[0]) for row in con.execute(f"describe select * from {source}").fetchall()}
@@ -68,12 +70,3 @@ def stand_in(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
 def _replace_view(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
     con.execute(f"drop view if exists temp.main.{quoted(name)}")
     con.execute(f"create or replace view {base(name)} as {select}")
-
-
-def _register_filesystem(con: duckdb.DuckDBPyConnection, uri: str) -> None:
-    if is_local(uri):
-        return
-    import fsspec
-
-    if not con.filesystem_is_registered(scheme(uri)):
-        con.register_filesystem(fsspec.filesystem(scheme(uri)))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlops_assets.lake.remote import open_store
 from mlops_assets.lake.uris import is_local, local_path, scheme
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ TEMPORARY_SUFFIX = ".tmp"
 def write_bytes(uri: str, data: bytes) -> None:
     """Write `data` at `uri` in one step that survives a crash; parent folders are made."""
     if not is_local(uri):
-        _filesystem(uri).pipe_file(uri, data)  # an object store shows an object only when it is complete
+        store, key = open_store(uri)
+        with store.open_output_stream(key) as stream:
+            stream.write(data)  # an object store shows an object only when it is complete
         return
     path = local_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,21 +45,37 @@ def read_bytes(uri: str) -> bytes:
     Raises:
         FileNotFoundError: Nothing is there.
     """
-    return local_path(uri).read_bytes() if is_local(uri) else _filesystem(uri).cat_file(uri)
+    if is_local(uri):
+        return local_path(uri).read_bytes()
+    store, key = open_store(uri)
+    with store.open_input_stream(key) as stream:
+        return stream.read()
 
 
 def exists(uri: str) -> bool:
     """Tell whether a file is at `uri`."""
-    return local_path(uri).is_file() if is_local(uri) else bool(_filesystem(uri).exists(uri))
+    if is_local(uri):
+        return local_path(uri).is_file()
+    store, key = open_store(uri)
+    return bool(store.get_file_info(key).is_file)
 
 
 def list_files(prefix: str) -> list[str]:
     """Return the URIs of all complete files in the folder `prefix` and below, sorted."""
-    if is_local(prefix):
-        found = [str(path) for path in local_path(prefix).rglob("*") if path.is_file()]
-    else:
-        found = [f"{scheme(prefix)}://{key}" for key in _filesystem(prefix).find(prefix)]
+    found = _local_files(prefix) if is_local(prefix) else _remote_files(prefix)
     return sorted(uri for uri in found if not uri.endswith(TEMPORARY_SUFFIX))
+
+
+def _local_files(folder: str) -> list[str]:
+    return [str(path) for path in local_path(folder).rglob("*") if path.is_file()]
+
+
+def _remote_files(folder: str) -> list[str]:
+    from pyarrow.fs import FileSelector
+
+    store, key = open_store(folder)
+    found = store.get_file_info(FileSelector(key, recursive=True, allow_not_found=True))
+    return [f"{scheme(folder)}://{info.path}" for info in found if info.is_file]
 
 
 def _sync_folder(folder: Path) -> None:
@@ -65,9 +84,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _filesystem(uri: str) -> Any:
-    import fsspec
-
-    return fsspec.filesystem(scheme(uri))
