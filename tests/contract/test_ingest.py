@@ -14,7 +14,13 @@ from contract.world import Shop, day, order, orders, shop_spec
 from mlops_assets.contract.audit import RuleDoesNotRun
 from mlops_assets.contract.ingest import WindowsMismatch
 from mlops_assets.contract.types import SchemaChanged
-from mlops_assets.contract.verdict import WindowNotPublished, read_verdict, require_published
+from mlops_assets.contract.verdict import (
+    NothingPublished,
+    WindowNotPublished,
+    last_published,
+    read_verdict,
+    require_published,
+)
 from mlops_assets.lake.identity import identity
 from mlops_assets.lake.tables import exists, read, snapshot
 
@@ -242,3 +248,12 @@ def test_two_processes_that_ingest_the_same_windows_into_an_empty_lake_leave_eve
     assert [racer.wait(120) for racer in racers] == [0, 0]
     assert sorted(ids(shop.orders)) == list(range(2000))
     assert ids(shop.quarantine) == [0]
+
+
+def test_the_last_published_window_is_the_newest_that_nothing_blocks(shop, deliver):
+    days = [day(1), day(2), day(3), day(4)]
+    with pytest.raises(NothingPublished):
+        last_published(shop.lake, "shop", "orders", days)
+    deliver(orders(order(1, 1), order(2, 2), order(3, 3, 99.0)))
+    shop.ingest([day(1), day(2), day(3)], spec=shop_spec(**CHEAP))
+    assert last_published(shop.lake, "shop", "orders", days) == day(2)
