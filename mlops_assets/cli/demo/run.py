@@ -40,7 +40,7 @@ def run_demo(*, weeks: int, restart: bool) -> None:
 
     settings, console, started = load_settings(), Console(), time.monotonic()
     if restart:
-        _put_aside(settings.home, console)
+        console.print(f"An earlier state is in {put_aside(settings.home)}.")
     switch_fault_on()
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     with open_instance(settings) as instance:
@@ -122,9 +122,9 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _put_aside(home: Path, console: Console) -> None:
-    """Rename the home of an earlier demo, so that nothing is lost."""
+def put_aside(home: Path) -> Path:
+    """Rename the home of an earlier demo, if there is one, so that nothing is lost; return where it is now."""
+    aside = home.with_name(f"{home.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     if home.exists():
-        aside = home.with_name(f"{home.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
         home.rename(aside)
-        console.print(f"The earlier state is in {aside}.")
+    return aside

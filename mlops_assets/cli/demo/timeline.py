@@ -13,16 +13,18 @@ STYLES = {"retrain": "yellow", "investigate": "red"}
 
 def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs], *, minutes: float) -> None:
     """Print one line a week, then the means, then the next steps."""
-    table = Table(title="What happened, week by week", title_justify="left")
-    for name in ("week", "drift", "why", "action", "served"):
-        table.add_column(name, overflow="fold")
-    table.add_column("AUC served", justify="right")
-    table.add_column("never retrained", justify="right")
+    table = Table(title="What happened, week by week", title_justify="left", expand=True)
+    for name in ("week", "drift"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", ratio=1)
+    table.add_column("action")
+    for name in ("version", "AUC", "AUC of v1"):
+        table.add_column(name, justify="right", no_wrap=True)
     for week, auc in zip(weeks, aucs, strict=True):
         table.add_row(
             week.window,
             week.decision,
-            week.reason,
+            _why(week),
             week.action,
             f"v{week.version}",
             _number(auc.served),
@@ -35,6 +37,11 @@ def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs]
         f"\nTook {minutes:.1f} minutes. Next: [bold]make ui[/bold], then open "
         "http://127.0.0.1:3000 (the asset graph, the checks, every run above) and http://127.0.0.1:5000 (MLflow)."
     )
+
+
+def _why(week: Week) -> str:
+    """Return the first reason of a week in which something is due; the drift report has them all."""
+    return "" if week.decision == "hold" else week.reason.split("; ")[0]
 
 
 def _summary(aucs: Sequence[Aucs]) -> str:
