@@ -75,14 +75,22 @@ def compute_view(con: duckdb.DuckDBPyConnection, spec: FeatureViewSpec, sql_text
         NullTimes: `event_timestamp` or `known_at` is null somewhere.
         DuplicateFeatureRows: Two rows share entity, `event_timestamp` and `known_at`.
     """
-    owner = f"features/{spec.name}"
-    key = [*spec.entity, *TIMES]
-    casts = dict.fromkeys(TIMES, "timestamptz")
-    table = run_query(con, sql_text, owner=owner, required=spec.columns, casts=casts, order=key).select(spec.columns)
-    refuse_null_times(table, TIMES, owner=owner)
+    table = _rows(con, spec, sql_text)
+    refuse_null_times(table, TIMES, owner=_owner(spec))
+    key = _key(spec)
     if examples := repeated(con, table, key):
         raise DuplicateFeatureRows(spec.name, key, examples)
     return table
+
+
+def known_rows(con: duckdb.DuckDBPyConnection, spec: FeatureViewSpec, sql_text: str) -> pa.Table:
+    """Return the rows of a view over sources that are cut: what lost its time with the cut was not known yet.
+
+    Raises:
+        QueryFailed: The SQL does not run.
+        MissingColumns: The result lacks a column of the view.
+    """
+    return _rows(con, spec, sql_text, where=" and ".join(f"{time} is not null" for time in TIMES))
 
 
 def refresh_view(spec: FeatureViewSpec, sql_text: str, *, lake: str) -> Refreshed:
@@ -107,15 +115,31 @@ def view_uri(lake: str, view: str) -> str:
     return join(lake, "features", view)
 
 
+def _rows(con: duckdb.DuckDBPyConnection, spec: FeatureViewSpec, sql_text: str, *, where: str = "true") -> pa.Table:
+    casts = dict.fromkeys([*TIMES], "timestamptz")
+    rows = run_query(
+        con, sql_text, owner=_owner(spec), required=spec.columns, casts=casts, where=where, order=_key(spec)
+    )
+    return rows.select(spec.columns)
+
+
+def _owner(spec: FeatureViewSpec) -> str:
+    return f"features/{spec.name}"
+
+
+def _key(spec: FeatureViewSpec) -> list[str]:
+    return [*spec.entity, *TIMES]
+
+
 def _statistics(table: pa.Table, name: str) -> ColumnStatistics:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     column = table[name]
     null_share = column.null_count / max(table.num_rows, 1)
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return ColumnStatistics(null_share, None, None, None)
-    values = column.cast(pa.float64())
-    ends = pc.min_max(values).as_py()
-    return ColumnStatistics(null_share, ends["min"], pc.mean(values).as_py(), ends["max"])
+    values = column.drop_null().cast(pa.float64(), safe=False).to_numpy()
+    if not len(values):
+        return ColumnStatistics(null_share, None, None, None)
+    return ColumnStatistics(null_share, float(values.min()), float(values.mean()), float(values.max()))

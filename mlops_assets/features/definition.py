@@ -45,10 +45,10 @@ class VectorDefinition:
 
     spine: SpineSpec
     spine_sql: str
-    views: tuple[View, ...] = ()
-    features: tuple[str, ...] = ()
-    request: Request = Request()
-    window_column: str = OUTCOME[0]
+    views: tuple[View, ...]
+    features: tuple[str, ...]
+    request: Request
+    window_column: str
 
     @property
     def spine_definition(self) -> str:
@@ -60,11 +60,6 @@ class VectorDefinition:
         """Return the columns that the spine's query must give."""
         entities = [column for view in self.views for column in view.spec.entity]
         return list(dict.fromkeys([*self.spine.keys, *entities, *self.request.inputs, self.window_column, *OUTCOME]))
-
-    @property
-    def exogenous(self) -> list[str]:
-        """Return the view features whose drift informs only, as their views declare."""
-        return [name for view in self.views for name in self.features_of(view) if view.spec.features[name].exogenous]
 
     def features_of(self, view: View) -> tuple[str, ...]:
         """Return the features that the model takes from a view."""

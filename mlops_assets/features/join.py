@@ -69,7 +69,7 @@ def point_in_time_join(con: duckdb.DuckDBPyConnection, spine: pa.Table, views: S
         entity = view.spec.entity
         con.register("__spine", _numbered(spine.select([*dict.fromkeys([*entity, "prediction_time"])])))
         try:
-            found = con.execute(_query(view)).to_arrow_table()
+            found = con.sql(_query(view)).to_arrow_table()
         except (duckdb.BinderException, duckdb.ConversionException) as error:
             raise EntityMismatch(view.spec.name, entity, str(error)) from error
         finally:
@@ -83,11 +83,14 @@ def _numbered(table: pa.Table) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    return table.append_column("__row", pa.array(np.arange(table.num_rows)))
+    return table.append_column("row of spine", pa.array(np.arange(table.num_rows)))
 
 
 def _query(view: JoinedView) -> str:
-    """Return the join of `__spine` with one view. Rows that no prediction can reach are left out before the sort."""
+    """Return the join of `__spine` with one view. Rows that no prediction can reach are left out before the sort.
+
+    Names with a space are ours: no column of a person has one.
+    """
     entity = [quoted(column) for column in view.spec.entity]
     features = [quoted(name) for name in view.features]
     ttl = _interval(view.spec.ttl_days)
@@ -97,21 +100,21 @@ def _query(view: JoinedView) -> str:
     return f"""
         with usable as (
             select {", ".join(entity)}, event_timestamp, known_at, {", ".join(features)},
-                   greatest(known_at, event_timestamp) as usable_at
+                   greatest(known_at, event_timestamp) as "usable at"
             from {quoted(view.relation)}
             where greatest(known_at, event_timestamp) <= (select max(prediction_time) from __spine) {reachable}
         ), best as (
             select * from usable
             window arrival as (
-                partition by {", ".join(entity)} order by usable_at, event_timestamp, known_at
+                partition by {", ".join(entity)} order by "usable at", event_timestamp, known_at
                 rows between unbounded preceding and current row
             )
             qualify event_timestamp >= max(event_timestamp) over arrival
-                and lead(usable_at) over arrival is distinct from usable_at
+                and lead("usable at") over arrival is distinct from "usable at"
         )
         select {", ".join(f"case when {fresh} then b.{name} end as {name}" for name in features)}
-        from __spine s asof left join best b on {same} and s.prediction_time >= b.usable_at
-        order by s.__row
+        from __spine s asof left join best b on {same} and s.prediction_time >= b."usable at"
+        order by s."row of spine"
     """
 
 

@@ -5,21 +5,20 @@ It catches leaks inside anybody's SQL, not only in the join: what a query could 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.contract.known_at import cut
-from mlops_assets.features.compute import compute_view
+from mlops_assets.features.compute import known_rows
 from mlops_assets.features.join import JoinedView
+from mlops_assets.features.leak_finding import LeakFinding, differences, summarise
 from mlops_assets.features.sources import open_sources
-from mlops_assets.features.spine import read_spine
+from mlops_assets.features.spine import spine_at
 from mlops_assets.features.vectors import assemble, relation_of
 from mlops_assets.lake.engine import attach_arrow, connect, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     import duckdb
@@ -28,30 +27,6 @@ if TYPE_CHECKING:
     from mlops_assets.contract.spec import KnownAtSpec
     from mlops_assets.features.definition import VectorDefinition
     from mlops_assets.features.training_set import Manifest, TrainingSet
-
-RELATIVE_TOLERANCE = 1e-9
-SPINE_ROW = "the row of the spine"
-
-
-@dataclass(frozen=True)
-class LeakFinding:
-    """A feature whose value in the training set could not have been known.
-
-    Attributes:
-        feature: Its name, or `the row of the spine` when the prediction itself could not have been asked for.
-        rows: Rows that differ.
-        largest_error: Largest difference of a number; None for text, nulls and missing rows.
-        example: One such row: when, what stands in the training set, what could have been known.
-    """
-
-    feature: str
-    rows: int
-    largest_error: float | None
-    example: str
-
-    def __str__(self) -> str:
-        error = "" if self.largest_error is None else f", by up to {self.largest_error:.4g}"
-        return f"{self.feature}: {self.rows} rows hold what was not known at prediction time{error} ({self.example})"
 
 
 @dataclass(frozen=True)
@@ -86,12 +61,20 @@ def check_leakage(
     Raises:
         NeverSaidWhenKnown: A source declares no `known_at`.
     """
-    times = _sample(training_set.table, samples, seed)
+    import pyarrow.compute as pc
+
+    table, times = training_set.table, _sample(training_set.table, samples, seed)
+    names = list(dict.fromkeys([*definition.request.inputs, *training_set.manifest.features]))
+    found: list[LeakFinding] = []
+    checked_rows = 0
     with connect() as con:
         past = _Past(con, lake, training_set.manifest, known_at)
-        parts = [_compare(past, training_set.table, definition, at=at) for at in times]
-    differences = [difference for _, found in parts for difference in found]
-    return Leakage(_summarise(differences), checked_rows=sum(rows for rows, _ in parts), times=tuple(times))
+        for at in times:
+            wanted = table.filter(pc.field("prediction_time") == at)
+            known = _known_vectors(past, definition, at)
+            found += differences(con, wanted, known, keys=definition.spine.keys, names=names, at=at)
+            checked_rows += wanted.num_rows
+    return Leakage(summarise(found), checked_rows, tuple(times))
 
 
 @dataclass(frozen=True)
@@ -111,13 +94,6 @@ class _Past:
             cut(self.con, alias, columns, self.known_at[table], at=at)
 
 
-@dataclass(frozen=True)
-class _Difference:
-    feature: str
-    error: float | None
-    example: str
-
-
 def _sample(table: pa.Table, samples: int, seed: int) -> list[datetime]:
     import numpy as np
 
@@ -126,64 +102,13 @@ def _sample(table: pa.Table, samples: int, seed: int) -> list[datetime]:
     return times.take(np.sort(chosen)).to_pylist()
 
 
-def _compare(
-    past: _Past, table: pa.Table, definition: VectorDefinition, *, at: datetime
-) -> tuple[int, list[_Difference]]:
-    """Return the number of rows of one prediction time, and how they differ from what was known."""
-    import pyarrow.compute as pc
-
-    wanted = table.filter(pc.equal(table["prediction_time"], at))
-    known = _known_vectors(past, definition, at)
-    names = dict.fromkeys([*definition.request.inputs, *past.manifest.features])
-    return wanted.num_rows, _differences(wanted, known, keys=definition.spine.keys, names=list(names), at=at)
-
-
 def _known_vectors(past: _Past, definition: VectorDefinition, at: datetime) -> pa.Table:
     """Return the vectors of one prediction time from the tables as they were known then."""
     joined: list[JoinedView] = []
     for view in definition.views:
         past.open(view.spec.sources, past.manifest.views[view.spec.name].sources, at=at)
         relation = relation_of(view)
-        attach_arrow(past.con, relation, compute_view(past.con, view.spec, view.sql))
+        attach_arrow(past.con, relation, known_rows(past.con, view.spec, view.sql))
         joined.append(JoinedView(view.spec, relation, definition.features_of(view)))
     past.open(definition.spine.sources, past.manifest.sources, at=at)
-    end = at + timedelta(microseconds=1)
-    spine = read_spine(past.con, definition, column="prediction_time", start=at, end=end)
-    return assemble(past.con, spine, definition, joined).table
-
-
-def _differences(
-    wanted: pa.Table, known: pa.Table, *, keys: Sequence[str], names: Sequence[str], at: datetime
-) -> list[_Difference]:
-    by_key = {tuple(row[key] for key in keys): row for row in known.to_pylist()}
-    found: list[_Difference] = []
-    for row in wanted.to_pylist():
-        same = by_key.get(tuple(row[key] for key in keys))
-        if same is None:
-            found.append(_Difference(SPINE_ROW, None, f"at {at.isoformat()}: not there yet"))
-            continue
-        for name in names:
-            if not _is_same(row[name], same[name]):
-                example = f"at {at.isoformat()}: {row[name]!r} in the training set, {same[name]!r} was known"
-                found.append(_Difference(name, _error(row[name], same[name]), example))
-    return found
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE) or (math.isnan(one) and math.isnan(other))
-    return one == other
-
-
-def _error(one: Any, other: Any) -> float | None:
-    return abs(one - other) if isinstance(one, float) and isinstance(other, float) else None
-
-
-def _summarise(differences: Sequence[_Difference]) -> tuple[LeakFinding, ...]:
-    features = dict.fromkeys(difference.feature for difference in differences)
-    return tuple(_finding(feature, [d for d in differences if d.feature == feature]) for feature in features)
-
-
-def _finding(feature: str, differences: Sequence[_Difference]) -> LeakFinding:
-    errors = [difference.error for difference in differences if difference.error is not None]
-    return LeakFinding(feature, len(differences), max(errors, default=None), differences[0].example)
+    return assemble(past.con, spine_at(past.con, definition, at), definition, joined).table

@@ -85,9 +85,8 @@ def run_query(
         names = list(dict.fromkeys([*required, *found]))
         columns = ", ".join(f"{_cast(name, casts)} as {quoted(name)}" for name in names)
         by = ", ".join(f"{quoted(name)} nulls first" for name in order)
-        return con.execute(
-            f"select {columns} from {source} as result where {where} order by {by}", dict(parameters or {})
-        ).to_arrow_table()
+        query = f"select {columns} from {source} as result where {where} order by {by}"
+        return con.sql(query, params=dict(parameters or {})).to_arrow_table()
     except duckdb.Error as error:
         raise QueryFailed(owner, str(error)) from error
 
@@ -104,17 +103,14 @@ def refuse_null_times(table: pa.Table, columns: Sequence[str], *, owner: str) ->
 
 
 def repeated(con: duckdb.DuckDBPyConnection, table: pa.Table, columns: Sequence[str]) -> list[dict[str, object]]:
-    """Return up to five values of `columns` that several rows share, with `rows`; a null equals a null."""
+    """Return up to five values of `columns` that several rows share, with `rows found`; a null equals a null."""
     by = ", ".join(map(quoted, columns))
     con.register("__counted", table.select(list(columns)))
     try:
-        return (
-            con.execute(
-                f"select {by}, count(*) as rows from __counted group by {by} having count(*) > 1 order by {by} limit 5"
-            )
-            .to_arrow_table()
-            .to_pylist()
-        )
+        found = con.sql(f"""
+            select {by}, count(*) as "rows found" from __counted group by {by} having count(*) > 1 order by {by} limit 5
+        """)
+        return found.to_arrow_table().to_pylist()
     finally:
         con.unregister("__counted")
 

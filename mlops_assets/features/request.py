@@ -14,7 +14,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.predictor.request import FUNCTION, load_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -153,6 +153,9 @@ def _require_dict(outputs: object) -> None:
     if not isinstance(outputs, dict) or not outputs:
         found = "an empty dict" if outputs == {} else type(outputs).__name__
         raise WrongRequestOutput("(all)", found=found, required="a dict with at least one array")
+    for name in outputs:
+        if not isinstance(name, str):
+            raise WrongRequestOutput(repr(name), found=f"a name of type {type(name).__name__}", required="text")
 
 
 def _to_arrow(name: str, values: object, rows: int) -> pa.Array[Any]:

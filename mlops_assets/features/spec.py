@@ -69,11 +69,7 @@ class FeatureViewSpec(BaseModel):
         default=None, gt=0, description="A value whose `event_timestamp` is older at prediction time is null."
     )
     features: dict[Feature, FeatureColumn] = Field(min_length=1, description="The features, by column name.")
-    schedule: str | None = Field(
-        default=None,
-        pattern=r"^\S+( \S+){4}$",
-        description="Five-field cron line (UTC) that refreshes this view alone.",
-    )
+    schedule: Cron | None = Field(default=None, description="Cron expression in UTC that refreshes this view alone.")
 
     @model_validator(mode="after")
     def _distinct_columns(self) -> FeatureViewSpec:

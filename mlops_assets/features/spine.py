@@ -55,15 +55,11 @@ def read_spine(
         DuplicateSpineKeys: Two rows share their keys.
     """
     from_start = f"{quoted(column)} >= $start and" if start else ""
-    table = run_query(
+    table = _rows(
         con,
-        definition.spine_sql,
-        owner=OWNER,
-        required=definition.spine_columns,
-        casts=TYPES,
+        definition,
         where=f"{from_start} {quoted(column)} < $end or prediction_time is null",
         parameters={"start": start, "end": end} if start else {"end": end},
-        order=["prediction_time", *definition.spine.keys],
     )
     refuse_null_times(table, ["prediction_time"], owner=OWNER)
     if examples := repeated(con, table, definition.spine.keys):
@@ -71,8 +67,33 @@ def read_spine(
     return table
 
 
+def spine_at(con: duckdb.DuckDBPyConnection, definition: VectorDefinition, at: datetime) -> pa.Table:
+    """Return the rows of one prediction time over sources that are cut; keys that the cut took away may repeat.
+
+    Raises:
+        QueryFailed: The SQL does not run.
+        MissingColumns: The result lacks a column that the model needs.
+    """
+    return _rows(con, definition, where="prediction_time::timestamptz = $at", parameters={"at": at})
+
+
 def window_spine(definition: VectorDefinition, *, lake: str, window: Window) -> pa.Table:
     """Return the spine of one window, as the newest raw tables have it."""
     with connect() as con:
         open_sources(con, lake, definition.spine.sources)
         return read_spine(con, definition, column=definition.window_column, start=window.start, end=window.end)
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, definition: VectorDefinition, *, where: str, parameters: Mapping[str, object]
+) -> pa.Table:
+    return run_query(
+        con,
+        definition.spine_sql,
+        owner=OWNER,
+        required=definition.spine_columns,
+        casts=TYPES,
+        where=where,
+        parameters=parameters,
+        order=["prediction_time", *definition.spine.keys],
+    )

@@ -5,6 +5,8 @@ Add here: which rows count, and how the set is kept. Keep out: what the rows hol
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -13,18 +15,18 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.features.labels import LabelCounts, labelled_rows
 from mlops_assets.features.sources import open_sources
 from mlops_assets.features.spine import read_spine
 from mlops_assets.features.vectors import assemble, open_views
-from mlops_assets.lake.engine import attach_arrow, connect
+from mlops_assets.lake.engine import connect
 from mlops_assets.lake.files import exists, read_bytes, write_bytes
 from mlops_assets.lake.identity import identity
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    import duckdb
     import pyarrow as pa
 
     from mlops_assets.features.definition import VectorDefinition
@@ -55,23 +57,6 @@ class CorruptTrainingSet(MlopsError):
 
 
 @dataclass(frozen=True)
-class LabelCounts:
-    """What became of the rows of the spine up to `as_of`; pending and censored labels are never imputed.
-
-    Attributes:
-        labelled: In the training set.
-        pending: The label may still come, or came too close to `as_of` to count.
-        censored: The label never came.
-        held: In a window under investigation.
-    """
-
-    labelled: int
-    pending: int
-    censored: int
-    held: int
-
-
-@dataclass(frozen=True)
 class ViewVersion:
     """The table of a view that was read: its Delta version, its definition, and the raw versions it came from."""
 
@@ -85,9 +70,8 @@ class Manifest:
     """Where a training set came from.
 
     Attributes:
-        sha256: Identity of the rows.
+        sha256: Identity of the rows, and of which columns are the features.
         features: Kind of each feature, in the model's order.
-        exogenous: Features whose drift informs only, as their views declare.
         sources: Delta version read of each `source/table` of the spine.
         views: What was read of each view.
     """
@@ -97,7 +81,6 @@ class Manifest:
     rows: int
     labels: LabelCounts
     features: dict[str, Kind]
-    exogenous: tuple[str, ...]
     spine_definition: str
     request_sha256: str | None
     sources: dict[str, int]
@@ -143,19 +126,19 @@ def build_training_set(
         sources = open_sources(con, lake, definition.spine.sources)
         spine = read_spine(con, definition, column="prediction_time", start=None, end=as_of)
         start = end - timedelta(days=window_days) if window_days else None
-        rows, counts = _labelled(con, spine, definition, start=start, end=end, as_of=as_of, held=held)
+        rows, counts = labelled_rows(con, spine, definition, start=start, end=end, as_of=as_of, held=held)
         if not rows.num_rows:
             raise NoLabelledRows(as_of, counts)
         views = open_views(con, lake, definition)
         vectors = assemble(con, rows, definition, [view.joined for view in views])
     table = vectors.table
+    features: dict[str, Kind] = {name: _kind(table, name) for name in vectors.features}
     manifest = Manifest(
-        sha256=identity(table),
+        sha256=_sha256(table, features),
         as_of=as_of,
         rows=table.num_rows,
         labels=counts,
-        features={name: _kind(table, name) for name in vectors.features},
-        exogenous=tuple(definition.exogenous),
+        features=features,
         spine_definition=definition.spine_definition,
         request_sha256=definition.request.sha256,
         sources=sources,
@@ -167,14 +150,17 @@ def build_training_set(
 
 
 def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
-    """Keep a training set under its identity; the same rows are kept once, and the manifest is written last."""
+    """Keep a training set under its identity: the same set is kept once, what is broken of it is written again.
+
+    The manifest is written last, so a set without one is never read.
+    """
     import io
 
     import pyarrow.parquet as pq
 
     sha256 = training_set.manifest.sha256
     uri = join(lake, "training_sets", model, sha256[:16])
-    if not exists(join(uri, MANIFEST)):
+    if not _is_whole(uri):
         buffer = io.BytesIO()
         pq.write_table(training_set.table, buffer, compression="zstd")
         write_bytes(join(uri, DATA), buffer.getvalue())
@@ -198,39 +184,24 @@ def load(uri: str) -> TrainingSet:
         raise CorruptTrainingSet(uri, found=f"no file {error.filename}", required=f"{DATA} and {MANIFEST}") from error
     except (msgspec.MsgspecError, pa.ArrowInvalid, OSError) as error:
         raise CorruptTrainingSet(uri, found=str(error), required="a Parquet file and its manifest") from error
-    found = identity(table)
+    found = _sha256(table, manifest.features)
     if found != manifest.sha256:
         raise CorruptTrainingSet(uri, found=f"rows with sha256 {found}", required=f"sha256 {manifest.sha256}")
     return TrainingSet(table, manifest)
 
 
-def _labelled(
-    con: duckdb.DuckDBPyConnection,
-    spine: pa.Table,
-    definition: VectorDefinition,
-    *,
-    start: datetime | None,
-    end: datetime,
-    as_of: datetime,
-    held: Sequence[Window],
-) -> tuple[pa.Table, LabelCounts]:
-    """Return the rows to train on, and what became of all rows of the period."""
-    attach_arrow(con, "all_rows", spine)
-    spans = " or ".join(f'"{definition.window_column}" >= ? and "{definition.window_column}" < ?' for _ in held) or "false"
-    times = [time for window in held for time in (window.start, window.end)]
-    status = f"""
-        select *, case
-            when {spans} then 'held'
-            when prediction_time >= ? then 'pending'
-            when label is not null and label_known_at <= ? then 'labelled'
-            else 'censored' end as _status
-        from all_rows where prediction_time >= coalesce(?, prediction_time)"""
-    con.register("_classified", con.execute(status, [*times, end, as_of, start]).to_arrow_table())
-    counts = dict(con.execute("select _status, count(*) from _classified group by all").fetchall())
-    order = ", ".join(f'"{name}"' for name in ("prediction_time", *definition.spine.keys))
-    rows = con.execute(f"select * exclude (_status) from _classified where _status = 'labelled' order by {order}")
-    names = ("labelled", "pending", "censored", "held")
-    return rows.to_arrow_table(), LabelCounts(**{name: counts.get(name, 0) for name in names})
+def _is_whole(uri: str) -> bool:
+    if not exists(join(uri, MANIFEST)):
+        return False
+    try:
+        load(uri)
+    except CorruptTrainingSet:
+        return False
+    return True
+
+
+def _sha256(table: pa.Table, features: Mapping[str, Kind]) -> str:
+    return hashlib.sha256(json.dumps([identity(table), list(features.items())]).encode()).hexdigest()
 
 
 def _kind(table: pa.Table, name: str) -> Kind:

@@ -86,9 +86,12 @@ def assemble(
         ColumnTwice: A feature has the name of another column.
         MlopsError: See `point_in_time_join` and `apply_request`.
     """
+    taken = set(spine.column_names)
     for view in views:
-        for name in set(view.features) & set(spine.column_names):
-            raise ColumnTwice(name, f"features/{view.spec.name}, feature")
+        for name in view.features:
+            if name in taken:
+                raise ColumnTwice(name, f"features/{view.spec.name}, feature")
+            taken.add(name)
     table = point_in_time_join(con, spine, views)
     features = [reference.split(":")[1] for reference in definition.features]
     request = definition.request
