@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from importlib.metadata import distributions
@@ -88,7 +88,7 @@ def measure_week(figures: dict[str, float], replay) -> None:
     del figures["warm_up_cpu_s"], figures["warm_up_wall_s"]
 
 
-def plain_retraining(replay) -> Callable[[], None]:
+def plain_retraining(replay) -> Callable[[], None]:  # noqa: PLR0915  the job's steps in a row, half of it imports
     """Return the retraining job's work as calls of the same stage functions, without Dagster."""
     from mlops_assets.assets.candidate import reference_of
     from mlops_assets.assets.model import resolve_model
@@ -106,13 +106,15 @@ def plain_retraining(replay) -> Callable[[], None]:
     resources = replay.definitions.resources
     lake, mlflow, spec = resources["lake"], resources["mlflow"], model.spec
 
-    def retrain() -> None:
-        now, definition = replay.clock.now(), model.definition()
-        built = build_training_set(definition, lake=lake.root, as_of=now, held=[], window_days=None)
-        uri = save(built, lake.root, MODEL).uri
+    def build() -> str:
+        definition = model.definition()
+        built = build_training_set(definition, lake=lake.root, as_of=replay.clock.now(), held=[], window_days=None)
         samples, seed = spec.leakage_check.samples, spec.training.seed
-        known_at = model.known_at()
-        check_leakage(built, definition, lake=lake.root, known_at=known_at, samples=samples, seed=seed)
+        check_leakage(built, definition, lake=lake.root, known_at=model.known_at(), samples=samples, seed=seed)
+        return save(built, lake.root, MODEL).uri
+
+    def retrain() -> None:
+        uri, now = build(), replay.clock.now()
         training_set = load(uri)
         with mlflow.tracking().run(MODEL, tags={}) as run:
             fitted = train(
@@ -124,7 +126,7 @@ def plain_retraining(replay) -> Callable[[], None]:
                 spec=spec.training,
                 label_delay=model.label_timeout,
             )
-            extras = Extras({}, definition.request.source, reference_of(model, training_set))
+            extras = Extras({}, model.definition().request.source, reference_of(model, training_set))
             log_candidate(run, fitted, training_set.table, extras=extras)
         run = mlflow.tracking().open_run(run.run_id)
         evaluate(
@@ -151,7 +153,9 @@ def forget(lake: str) -> None:
 
 def installed_sizes() -> dict[str, float]:
     """Return the size of everything installed, and of NCCL, in megabytes."""
-    sizes = {one.metadata["Name"]: sum(_size(one.locate_file(file)) for file in one.files or []) for one in distributions()}
+    sizes = {
+        one.metadata["Name"]: sum(_size(one.locate_file(file)) for file in one.files or []) for one in distributions()
+    }
     nccl = sum(size for name, size in sizes.items() if "nccl" in name)
     return {"installed_mb": sum(sizes.values()) / 1e6, "installed_nccl_mb": nccl / 1e6}
 
@@ -161,7 +165,7 @@ def _size(path) -> int:
 
 
 @contextmanager
-def timed(figures: dict[str, float], name: str) -> Iterator[None]:
+def timed(figures: dict[str, float], name: str) -> Generator[None]:
     """Add the wall and CPU seconds of a block."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield

@@ -147,19 +147,15 @@ def _quarantine_metadata(part: "Published") -> dict[str, Any]:
 def _check_results(
     context: dg.AssetExecutionContext, key: dg.AssetKey, parts: Sequence["Published"]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield one result per check; a run over several windows also reports each of them, which Dagster does not."""
-    by_check = {finding.rule: [] for part in parts for finding in part.findings}
-    for part in parts:
-        for finding in part.findings:
-            by_check[finding.rule].append((part.window, finding))
-    for name, found in by_check.items():
-        if len(found) > 1:
-            for window, finding in found:
-                context.log_event(
-                    dg.AssetCheckEvaluation(asset_key=key, check_name=name, partition=window, **_outcome([finding]))
-                )
+    """Yield one result per check; a run over several windows also logs each of them, which Dagster does not."""
+    found = [(part.window, finding) for part in parts for finding in part.findings]
+    if len(parts) > 1:
+        for window, finding in found:
+            evaluation = dg.AssetCheckEvaluation(key, finding.rule, partition=window, **_outcome([finding]))
+            context.log_event(evaluation)  # pyright: ignore[reportArgumentType]  it takes check evaluations too
+    for name in dict.fromkeys(finding.rule for _, finding in found):
         if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
-            outcome = _outcome([finding for _, finding in found])
+            outcome = _outcome([finding for _, finding in found if finding.rule == name])
             yield dg.AssetCheckResult(asset_key=key, check_name=name, **outcome)
 
 

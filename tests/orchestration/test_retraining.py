@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from shop.deployment import JOB, TRAINING_WEEKS, Shop, value
+from shop.world import Week, week_start, write_orders
 
 from mlops_assets.lake.state import open_state
 from mlops_assets.retraining.events import Event, EventLog, new_event
 from mlops_assets.retraining.held import held_windows
 from mlops_assets.rollout.routing import read_routing
-from shop.deployment import JOB, TRAINING_WEEKS, Shop, value
-from shop.world import Week, week_start, write_orders
 
 
 def open_event(shop: Shop, subject: str = "a", kind: str = "drift") -> Event:
