@@ -1,7 +1,7 @@
 """Close the runs that an earlier `mlops up` left open: their process is gone, so nobody else ever will.
 
 An open run holds its pool slots and keeps the retraining sensor waiting. While a code server lives it watches its own
-run processes; this is for when the code server went too. Only runs of Dagster's default launcher are judged: the
+run processes, and while the daemon lives it asks `launcher.py`; this is for when all of them went. Only runs of Dagster's default launcher are judged: the
 process id of a run means nothing on another machine.
 """
 
@@ -34,12 +34,22 @@ def reconcile(instance: dg.DagsterInstance) -> tuple[str, ...]:
     return tuple(run.run_id for run in gone)
 
 
+def has_lost_its_process(instance: dg.DagsterInstance, run: DagsterRun) -> bool:
+    """Return whether a run had a process on this machine that is gone; False for one that has none yet."""
+    return _process_lives(instance, run) is False
+
+
 def _is_alive(instance: dg.DagsterInstance, run: DagsterRun) -> bool:
+    lives = _process_lives(instance, run)
+    return _is_being_launched(run) if lives is None else lives
+
+
+def _process_lives(instance: dg.DagsterInstance, run: DagsterRun) -> bool | None:
     for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
         pid = entry.get_dagster_event().engine_event_data.metadata.get("pid")
         if pid is not None:  # the first is the run's own process, later ones are those of its steps
             return _has_run_since(int(str(pid.value)), entry.timestamp)
-    return _is_being_launched(run)
+    return None
 
 
 def _has_run_since(pid: int, timestamp: float) -> bool:
