@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.contract.known_at import cut
+from mlops_assets.contract.known_at import NeverSaidWhenKnown, cut
 from mlops_assets.features.compute import known_rows
 from mlops_assets.features.join import JoinedView
 from mlops_assets.features.leak_finding import LeakFinding, differences, summarise
@@ -90,6 +90,8 @@ class _Past:
         """Attach each `source/table` under its alias as it was known at `at`."""
         open_sources(self.con, self.lake, sources, versions=versions)
         for alias, table in sources.items():
+            if self.known_at[table] is None:
+                raise NeverSaidWhenKnown(table)
             columns = [str(row[0]) for row in self.con.execute(f"describe {quoted(alias)}").fetchall()]
             cut(self.con, alias, columns, self.known_at[table], at=at)
 

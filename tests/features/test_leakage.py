@@ -127,7 +127,7 @@ def test_what_lost_its_time_with_the_cut_is_unknown_and_no_error(tmp_path):
 
 
 def test_a_source_that_never_said_when_it_is_known_is_refused(shop):
-    with pytest.raises(NeverSaidWhenKnown, match="`known_at` on every table that feeds features"):
+    with pytest.raises(NeverSaidWhenKnown, match="Table shop/orders: found no `known_at`"):
         shop.with_known_at(None).search(definition())
 
 
