@@ -29,6 +29,14 @@ def test_a_view_holds_its_columns_in_order_of_entity_and_time(shop):
     assert refreshed.rows == 3
 
 
+def test_an_unknown_entity_comes_first(shop):
+    (refreshed,) = shop.refresh(
+        view(SIMPLE.replace("customer", "nullif(customer, 'bob') as customer"), feature="spent")
+    )
+
+    assert read(refreshed.uri)["customer"].to_pylist() == [None, "ann", "ann"]
+
+
 def test_columns_that_nobody_declared_stay_out(shop):
     (refreshed,) = shop.refresh(view(SIMPLE.replace("from", ", order_id from"), feature="spent"))
 

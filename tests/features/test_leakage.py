@@ -121,9 +121,9 @@ def test_a_corrected_value_is_found_unless_the_view_waits_for_it(tmp_path):
 def test_what_lost_its_time_with_the_cut_is_unknown_and_no_error(tmp_path):
     # Every order is closed in the end, so the query needs no filter; before, `closed_at` is null.
     shop = Shop.of(tmp_path, [row for row in many_orders() if row["closed_at"]])
-    sql = view().sql.replace("from orders where closed_at is not null", "from orders")
+    sql = "select customer, ordered_at as event_timestamp, closed_at as known_at, amount as last_closed from orders"
 
-    assert shop.search(definition(view(sql))).passed
+    assert shop.search(definition(view(sql, feature="last_closed"))).passed
 
 
 def test_a_source_that_never_said_when_it_is_known_is_refused(shop):
