@@ -86,10 +86,10 @@ def sample(built: TrainingSet, count: int) -> list[dict[str, Any]]:
 
 def last_full_hour(moments: pd.Series, t: pd.Timestamp, ttl: pd.Timedelta) -> pd.Timestamp | None:
     """Return the end of the last full hour before `t` in which something happened, unless it is too long ago."""
-    past = moments[moments < t.floor("h")]
+    past = moments[moments <= t.floor("h")]
     if past.empty:
         return None
-    end = past.max().floor("h") + HOUR
+    end = past.max().ceil("h")
     return end if t - end <= ttl else None
 
 
@@ -120,7 +120,7 @@ def test_arrival_delays_of_a_carrier_are_those_of_a_loop(built, flights):
     for row in sample(built, 300):
         own = flights[(flights["carrier"] == row["carrier"]) & flights["landed"].notna()]
         end = last_full_hour(own["landed"], pd.Timestamp(row["prediction_time"]), 2 * DAY)
-        week = own[(own["landed"] < end) & (own["landed"] >= end - 7 * DAY)] if end else own[:0]
+        week = own[(own["landed"] <= end) & (own["landed"] > end - 7 * DAY)] if end else own[:0]
         expected = week["arr_delay"].mean() if end else None
         assert row["carrier_arr_delay_7d"] == (None if expected is None else pytest.approx(expected, rel=1e-12))
         assert row["carrier_arrivals_7d"] == (len(week) if end else None)
@@ -130,7 +130,7 @@ def test_departure_delays_of_an_airport_are_those_of_a_loop(built, flights):
     for row in sample(built, 300):
         own = flights[(flights["origin"] == row["origin"]) & flights["dep_delay"].notna()]
         end = last_full_hour(own["left"], pd.Timestamp(row["prediction_time"]), 0.5 * DAY)
-        hour = own[(own["left"] < end) & (own["left"] >= end - HOUR)] if end else own[:0]
+        hour = own[(own["left"] <= end) & (own["left"] > end - HOUR)] if end else own[:0]
         expected = hour["dep_delay"].mean() if end else None
         assert row["origin_dep_delay_1h"] == (None if expected is None else pytest.approx(expected, rel=1e-12))
         assert row["origin_departures_1h"] == (len(hour) if end else None)

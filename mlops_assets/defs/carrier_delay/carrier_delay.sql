@@ -1,8 +1,10 @@
 -- One row per carrier and full hour: the window is (hour - 7 days, hour], by the time of landing.
+-- The microsecond keeps a landing at 10:00 in the hour that ends at 10:00.
 with landed as (
   select
     carrier,
-    date_trunc('hour', time_hour + to_minutes(minute + dep_delay + air_time + 25)) + interval 1 hour as hour,
+    date_trunc('hour', time_hour + to_minutes(minute + dep_delay + air_time + 25) - interval 1 microsecond)
+      + interval 1 hour as hour,
     count(*) as arrivals,
     sum(arr_delay) as delay
   from flights
