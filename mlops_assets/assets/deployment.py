@@ -1,5 +1,7 @@
 """The version that takes traffic."""
 
+from contextlib import suppress
+
 import dagster as dg
 
 from mlops_assets.assets.binding import REASON, bound_candidate, note_verdict
@@ -64,7 +66,7 @@ def _wait_for_servers(
     model: Model, version: int, generation: int, *, lake: LakeResource, machine: MachineResource
 ) -> str:
     from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, TimedOut, wait_for_generation
-    from mlops_assets.rollout.routing import restore_previous
+    from mlops_assets.rollout.routing import NoPreviousVersion, restore_previous
 
     timeout_s = model.spec.deployment.wait_seconds
     outcome = wait_for_generation(machine.folder, model.name, generation, env=machine.env, timeout_s=timeout_s)
@@ -74,7 +76,8 @@ def _wait_for_servers(
         case NoServer():
             return "no server runs on this machine"
         case LoadFailed(url, error):
-            restore_previous(lake.state(), model.name, now=machine.clock().now(), reason=f"load failed: {error}")
+            with suppress(NoPreviousVersion):  # the first version has nothing to go back to
+                restore_previous(lake.state(), model.name, now=machine.clock().now(), reason=f"load failed: {error}")
             raise ServerRefused(model.name, version, url, error)
         case TimedOut(urls):
             return f"not loaded within {timeout_s:g} s by {', '.join(urls)}"

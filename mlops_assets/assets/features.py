@@ -1,6 +1,7 @@
 """The table of one feature view."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -8,6 +9,9 @@ from mlops_assets.assets.ingestion import raw_key
 from mlops_assets.assets.metadata import table
 from mlops_assets.features.spec import FeatureViewSpec, definition_hash, read_sql
 from mlops_assets.resources.places import LakeResource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefinition:
@@ -22,10 +26,10 @@ def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefiniti
         kinds={"duckdb", "deltalake"},
         code_version=definition_hash(spec, sql)[:16],
         description=f"{spec.description}\n\n```sql\n{sql}\n```",
-        metadata={"dagster/column_schema": _columns(spec)},
     )
     def feature_view(lake: LakeResource) -> dg.MaterializeResult:
         from mlops_assets.features.compute import refresh_view
+        from mlops_assets.lake.tables import snapshot
 
         refreshed = refresh_view(spec, sql, lake=lake.root)
         return dg.MaterializeResult(
@@ -33,6 +37,7 @@ def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefiniti
                 "dagster/row_count": refreshed.rows,
                 "dagster/uri": refreshed.uri,
                 "delta_version": refreshed.version,
+                "dagster/column_schema": _columns(spec, snapshot(refreshed.uri, refreshed.version).schema),
                 "sources": table(("raw table", "Delta version"), sorted(refreshed.source_versions.items())),
             }
         )
@@ -40,6 +45,6 @@ def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefiniti
     return feature_view
 
 
-def _columns(spec: FeatureViewSpec) -> dg.TableSchema:
+def _columns(spec: FeatureViewSpec, schema: "pa.Schema") -> dg.TableSchema:
     prose = {name: column.description for name, column in spec.features.items()}
-    return dg.TableSchema([dg.TableColumn(name, description=prose.get(name)) for name in spec.columns])
+    return dg.TableSchema([dg.TableColumn(one.name, str(one.type), description=prose.get(one.name)) for one in schema])

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from mlops_assets.contract.ingest import Published
 
 Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+BUILT_IN = {
+    "in_window": "Every row lies in the window that the source was asked for.",
+    "unique_key": "No two rows share their key.",
+    "row_count": "The number of rows is in its declared band.",
+    "freshness": "The newest row is not older than declared.",
+    "no_corrections": "No row that was published before has changed.",
+}
+EFFECTS = {
+    "warn": "Otherwise it is reported.",
+    "quarantine": "Rows that break it are set aside.",
+    "block": "Otherwise the table stays as it was, and what is downstream waits.",
+}
 
 
 def raw_key(reference: str) -> dg.AssetKey:
@@ -87,9 +99,15 @@ def _freshness(spec: IngestionSpec, table: str) -> dg.FreshnessPolicy | None:
 def _check_specs(
     spec: IngestionSpec, table: str, windows: dg.PartitionsDefinition | None
 ) -> Iterator[dg.AssetCheckSpec]:
-    for name, severity in check_names(spec.tables[table]):
+    declared = spec.tables[table]
+    conditions = {rule.name: f"`{rule.sql}` is true in every row." for rule in declared.rules}
+    for name, severity in check_names(declared):
         yield dg.AssetCheckSpec(
-            name, asset=raw_key(f"{spec.name}/{table}"), blocking=severity == "block", partitions_def=windows
+            name,
+            asset=raw_key(f"{spec.name}/{table}"),
+            description=f"{(BUILT_IN | conditions).get(name, 'Nulls stay below the declared share.')} {EFFECTS[severity]}",
+            blocking=severity == "block",
+            partitions_def=windows,
         )
 
 

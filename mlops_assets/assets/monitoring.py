@@ -156,10 +156,10 @@ def _drift_checks(watched: "Watched") -> Iterator[dg.AssetCheckResult]:
     drifted = [channel.name for channel in watched.report.channels if channel.alarms]
     reasons = "; ".join(watched.decision.reasons)
     faulty = isinstance(watched.decision, Investigate)
-    yield _warning(NO_FAULT, passed=not faulty, description=reasons if faulty else None)
-    yield _warning(
-        NO_DRIFT, passed=not drifted, description=f"left their history: {', '.join(drifted)}" if drifted else None
-    )
+    unjudged = f"not judged: {reasons}" if watched.report.state == "insufficient" else None
+    left = f"left their history: {', '.join(drifted)}" if drifted else unjudged
+    yield _warning(NO_FAULT, passed=not faulty, description=reasons if faulty else unjudged)
+    yield _warning(NO_DRIFT, passed=not drifted, description=left)
 
 
 def _warning(name: str, *, passed: bool, description: str | None) -> dg.AssetCheckResult:

@@ -21,7 +21,7 @@ def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
     """Return a fresh in-memory database; more than one thread may change the last digits of averages."""
     import duckdb
 
-    con = duckdb.connect(config={"threads": threads})
+    con = duckdb.connect(config={"threads": threads, "python_enable_replacements": False})
     con.execute("set TimeZone = 'UTC'")
     return con
 

@@ -1,6 +1,6 @@
 """Small objects that several processes change: each has a generation, and a change names the generation that it saw.
 
-Add here: stores. Keep out: what an object means; its owner keeps a `schema_version` inside.
+Add here: stores, and what any store can do. Keep out: what an object means; its owner keeps a `schema_version` inside.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
 from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
 ABSENT = 0
+UPDATE_ATTEMPTS = 20
 
 
 class StateConflict(MlopsError):
@@ -131,6 +132,30 @@ class LocalState:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def update(
+    state: StateStore, key: str, change: Callable[[dict[str, Any] | None], dict[str, Any]]
+) -> tuple[dict[str, Any], int]:
+    """Replace an object by what `change` makes of it (None: absent), again whenever another writer was first.
+
+    Returns:
+        The object and its generation; a change that changes nothing keeps the generation.
+
+    Raises:
+        StateConflict: Other writers were first every time.
+    """
+    for attempt in range(UPDATE_ATTEMPTS):
+        value, generation = state.read(key) or (None, ABSENT)
+        changed = json.loads(json.dumps(change(value)))  # as it will be read: a tuple is a list
+        if changed == value:
+            return changed, generation
+        try:
+            return changed, state.swap(key, changed, generation=generation)
+        except StateConflict:
+            if attempt == UPDATE_ATTEMPTS - 1:
+                raise
+    raise AssertionError  # the loop returns or raises
 
 
 def open_state(root_uri: str) -> StateStore:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mlops_assets.errors import MlopsError
-from mlops_assets.retraining.swap import update
+from mlops_assets.lake.state import update
 
 if TYPE_CHECKING:
     from mlops_assets.lake.state import StateStore
@@ -137,7 +137,8 @@ class EventLog:
             event = _from_dict(stored)
             return _to_dict(replace(event, **fields)) if event.is_open else stored
 
-        return _from_dict(update(self.state, _key(model, event_id), change))
+        changed, _ = update(self.state, _key(model, event_id), change)
+        return _from_dict(changed)
 
 
 def _key(model: str, event_id: str) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_assets.lake.state import update
 from mlops_assets.lake.windows import Window
-from mlops_assets.retraining.swap import update
 
 if TYPE_CHECKING:
     from mlops_assets.lake.state import StateStore

@@ -109,10 +109,7 @@ def read_routing(state: StateStore, model: str) -> tuple[Routing, int] | None:
     stored = state.read(routing_key(model))
     if stored is None:
         return None
-    value, generation = stored
-    if value.get("schema_version") != SCHEMA_VERSION:
-        raise UnknownRoutingSchema(model, value.get("schema_version"))
-    return msgspec.convert(value, Routing), generation
+    return _decoded(model, stored[0]), stored[1]
 
 
 def routed_models(state: StateStore) -> list[str]:
@@ -126,11 +123,11 @@ def start_rollout(state: StateStore, model: str, route: Route, *, now: datetime,
     Calling it again with the route that already answers changes nothing.
     """
 
-    def change(routing: Routing | None) -> Routing | None:
+    def change(routing: Routing | None) -> Routing:
         if routing is None:
             return _add(Routing(model, route, None, ()), route, now=now, reason=reason)
         if routing.champion == route:
-            return None
+            return routing
         return _add(replace(routing, previous=routing.champion), route, now=now, reason=reason)
 
     return _swap(state, model, change)
@@ -178,23 +175,22 @@ def champion_at(state: StateStore, model: str, t: datetime) -> Route:
     return routed_at(stored[0], t)
 
 
+def _decoded(model: str, value: dict[str, Any]) -> Routing:
+    if value.get("schema_version") != SCHEMA_VERSION:
+        raise UnknownRoutingSchema(model, value.get("schema_version"))
+    return msgspec.convert(value, Routing)
+
+
 def _add(routing: Routing, route: Route, *, now: datetime, reason: str) -> Routing:
     generation = routing.history[-1].generation + 1 if routing.history else 1
     return replace(routing, champion=route, history=(*routing.history, Routed(generation, route, now, reason)))
 
 
-def _swap(state: StateStore, model: str, change: Callable[[Routing | None], Routing | None]) -> int:
-    """Apply `change` to the newest routing until nobody else was quicker; no change keeps the generation."""
-    from mlops_assets.lake.state import StateConflict
+def _swap(state: StateStore, model: str, change: Callable[[Routing | None], Routing]) -> int:
+    """Apply `change` to the newest routing; one that changes nothing keeps the generation."""
+    from mlops_assets.lake.state import update
 
-    while True:
-        stored = read_routing(state, model)
-        routing, generation = stored or (None, 0)
-        changed = change(routing)
-        if changed is None:
-            return generation
-        value: dict[str, Any] = msgspec.to_builtins(changed)
-        try:
-            return state.swap(routing_key(model), value, generation=generation)
-        except StateConflict:
-            continue
+    def change_stored(stored: dict[str, Any] | None) -> dict[str, Any]:
+        return msgspec.to_builtins(change(None if stored is None else _decoded(model, stored)))
+
+    return update(state, routing_key(model), change_stored)[1]

@@ -1,7 +1,6 @@
 import pytest
 
-from mlops_assets.lake.state import StateConflict, open_state
-from mlops_assets.retraining.swap import ATTEMPTS, update
+from mlops_assets.lake.state import UPDATE_ATTEMPTS, StateConflict, open_state, update
 
 
 @pytest.fixture
@@ -25,14 +24,14 @@ def overtaken(state, times):
 
 @pytest.mark.parametrize(("times", "word"), [(0, "a"), (1, "ba"), (3, "bbba")])
 def test_a_change_is_applied_to_what_the_other_writer_left(state, times, word):
-    assert update(state, "k", overtaken(state, times)) == {"word": word}
+    assert update(state, "k", overtaken(state, times))[0] == {"word": word}
     assert state.read("k")[0] == {"word": word}
 
 
 def test_it_gives_up_rather_than_overwrite(state):
     with pytest.raises(StateConflict):
-        update(state, "k", overtaken(state, ATTEMPTS))
-    assert state.read("k")[0] == {"word": "b" * ATTEMPTS}
+        update(state, "k", overtaken(state, UPDATE_ATTEMPTS))
+    assert state.read("k")[0] == {"word": "b" * UPDATE_ATTEMPTS}
 
 
 def test_no_change_writes_nothing(state):
