@@ -1,9 +1,6 @@
 """Retraining by the real daemon: an event becomes one run, and a run that was killed frees its place for the next."""
 
-import time
-
 import dagster as dg
-import psutil
 import pytest
 from shop.deployment import JOB, TRAINING_WEEKS
 from shop.location import Location, kill, until
@@ -14,8 +11,8 @@ from mlops_assets.automation.reconcile import reconcile
 from mlops_assets.lake.state import open_state
 from mlops_assets.retraining.events import Event, EventLog, new_event
 from mlops_assets.rollout.routing import Routing, read_routing
-from mlops_assets.training.mlflow_client import open_client
 from mlops_assets.settings import load_settings
+from mlops_assets.training.mlflow_client import open_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 WEAK = "training: {params: {n_estimators: 1, max_depth: 1}}"
@@ -147,6 +144,8 @@ def test_a_run_killed_with_its_code_server_is_tried_again(deployed: Location) ->
 
     kill(worker.parent(), worker)
     (deployed.folder / "training_waits").unlink()
+    until(lambda: deployed.run(killed).is_finished, why=deployed.log.read_text)
+    deployed.reload()
 
     expect_second_attempt(deployed, killed, abandoned)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,15 +10,22 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
+import pytest
 
-from shop.deployment import Shop
+from mlops_assets.cli.demo.replay import Replay
+from mlops_assets.clock import SimulatedClock
+from mlops_assets.definitions import build_definitions
+from mlops_assets.resources.instance import open_instance
+from mlops_assets.settings import load_settings
+from shop.deployment import SHOP_DEFS, Shop
+from shop.world import FIRST_WEEK, Week, write_orders
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = """
@@ -30,7 +38,10 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(build_definitions(Path({defs!r}), strict=True), _component_docs())
 """
 WORKSPACE = "load_from: [{python_file: {relative_path: location.py, location_name: shop}}]"
-LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename } } } } }"
+LOADED = (
+    "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename } } } } }"
+)
+RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "shop") { __typename } }'
 PID = "pid"
 
 
@@ -105,6 +116,11 @@ class Location:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)["data"]
 
+    def reload(self) -> None:
+        """Start the code server again, as the button in the UI does."""
+        self.query(RELOAD)
+        until(self._is_loaded, why=self.log.read_text)
+
     def runs(self, job: str) -> list[dg.DagsterRun]:
         """Return the runs of a job that the sensor started, oldest first."""
         runs = self.instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/sensor_name": "retraining"}))
@@ -145,3 +161,21 @@ def kill(*processes: psutil.Process) -> None:
     for process in processes:
         process.send_signal(signal.SIGKILL)
     psutil.wait_procs(list(processes), timeout=5)
+
+
+def make_location(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Location]:
+    """Yield a shop on a persistent instance that `prepare_instance` made, its processes not started yet."""
+    home, defs, orders = folder / "home", folder / "defs", folder / "orders.parquet"
+    home.mkdir()
+    shutil.copytree(SHOP_DEFS, defs)
+    write_orders(orders, [Week()] * 25)
+    places = {"MLOPS_HOME": home, "DAGSTER_HOME": home / "dagster", "MLFLOW_TRACKING_URI": "", "SHOP_ORDERS": orders}
+    for name, value in {**places, "SHOP_TRAINING_WAITS": folder / "training_waits"}.items():
+        patch.setenv(name, str(value))
+    with open_instance(load_settings()) as instance:
+        clock = SimulatedClock(home / "clock")
+        clock.set(FIRST_WEEK)
+        location = Location(Shop(home, defs, Replay(build_definitions(defs, strict=True), instance, clock)))
+        yield location
+        if hasattr(location, "process"):
+            location.kill()
