@@ -95,7 +95,7 @@ def _decide(
                 log.defer(spec.name, event_id, until=until)
             case Close(event_id, verdict, run_ids):
                 log.close(spec.name, event_id, verdict=verdict, now=now, run_ids=run_ids)
-                context.log.warning("%s: event %s closed as %s", spec.name, event_id, verdict)
+                context.log.info("%s: event %s closed as %s", spec.name, event_id, verdict)
             case Wait(event_ids, reason):
                 context.log.info("%s: events %s wait: %s", spec.name, ", ".join(event_ids), reason)
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mlops_assets.cli.ports import listen
 from mlops_assets.cli.services import STOP_SIGNALS, Running, Service, running, wait_until_ready, watch
+from mlops_assets.clock import CLOCK_FILE, SimulatedClock
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings, load_settings, silence_telemetry
 
@@ -120,6 +121,11 @@ def _show(console: Console, settings: Settings, started: list[Running]) -> None:
     for one in started:
         table.add_row(one.service.name, one.service.url, str(one.log))
     console.print(table)
+    simulated = SimulatedClock(settings.home / CLOCK_FILE)
+    if simulated.path.exists():
+        console.print(
+            f"It is {simulated.now():%Y-%m-%d} here, as a replay left it. Remove {simulated.path} to return to the wall clock."
+        )
     for entry in _query(started[0].service.port, LOAD_ERRORS)["workspaceOrError"]["locationEntries"]:
         if message := (entry["locationOrLoadError"] or {}).get("message"):
             console.print(f"Code location {entry['name']} did not load: {message}", style="red", markup=False)
