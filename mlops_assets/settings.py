@@ -22,7 +22,9 @@ class UnknownProfile(MlopsError):
     """`MLOPS_PROFILE` names a profile that does not exist."""
 
     def __init__(self, found: str) -> None:
-        super().__init__("MLOPS_PROFILE", found=repr(found), required="'local' or 'aws'", remedy="Correct the variable.")
+        super().__init__(
+            "MLOPS_PROFILE", found=repr(found), required="'local' or 'aws'", remedy="Correct the variable."
+        )
 
 
 @dataclass(frozen=True)
