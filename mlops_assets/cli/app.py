@@ -81,6 +81,25 @@ def demo(
 
 
 @app.command()
+def held(model: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
+    """List the windows that an investigation keeps out of training."""
+    from mlops_assets.cli.held import list_held
+
+    list_held(model)
+
+
+@app.command()
+def release(
+    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    window: Annotated[str, typer.Argument(help="Key of the window, such as 2013-05-19.")],
+) -> None:
+    """Let a held window count again, once its data is right or was right all along."""
+    from mlops_assets.cli.held import release_window
+
+    release_window(model, window)
+
+
+@app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     serve_port: Annotated[int, typer.Option(help="Port of the model server.")] = 8080,

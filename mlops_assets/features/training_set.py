@@ -45,7 +45,7 @@ class NoLabelledRows(MlopsError):
             f"Training set as of {as_of.isoformat()}",
             found=f"no labelled row ({counts.censored:,} censored, {counts.pending:,} pending, {counts.held:,} held)",
             required="at least one row whose label was known in time",
-            remedy="Ingest more windows, release held ones, or correct `label_known_at` and `label_timeout_days`.",
+            remedy="Ingest more windows, `mlops release` held ones, or correct `label_known_at` and `label_timeout_days`.",
         )
 
 
