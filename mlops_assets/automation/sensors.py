@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlops_assets.retraining.plan import Launch, RunState
 
 INTERVAL_SECONDS = 4  # the daemon looks every 5 s; 5 would just miss it and mean 10
+RECENT_RUNS = 200  # more than any cool-down, budget or number of attempts looks back
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -78,7 +79,7 @@ def _decide(
     events = log.open_events(spec.name)
     if not events:
         return
-    runs = context.instance.get_runs(dg.RunsFilter(job_name=retraining_job(spec.name)))
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=retraining_job(spec.name)), limit=RECENT_RUNS)
     decisions = plan(
         events,
         runs=_runs_by_event(runs),

@@ -67,6 +67,16 @@ def test_a_restart_puts_the_earlier_demo_aside(tmp_path: Path) -> None:
     assert [path.read_text() for path in tmp_path.glob("home-*/kept")] == ["mine"]
 
 
+def test_the_demo_leaves_a_lake_of_your_own_alone(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+
+    done = demo(tmp_path)
+
+    assert done.returncode == 1
+    assert "a lake of your own" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["lake"]
+
+
 def test_the_guides_second_model_is_one_file(home: Path, tmp_path: Path, monkeypatch) -> None:
     files = Path(shutil.copytree(DEFS, tmp_path / "defs"))
     (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)

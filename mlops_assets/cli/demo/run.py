@@ -41,20 +41,22 @@ def run_demo(*, weeks: int, restart: bool) -> None:
     settings, console, started = load_settings(), Console(), time.monotonic()
     if restart:
         console.print(f"An earlier state is in {put_aside(settings.home)}.")
+    progress = Progress.read(settings.home)
     switch_fault_on()
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     with open_instance(settings) as instance:
-        progress = _play(settings, instance, weeks=weeks, console=console)
+        _play(settings, instance, progress, weeks=weeks, console=console)
     played = progress.weeks[:weeks]
     aucs = compare_weeks(settings, [week.window for week in played])
     print_timeline(console, played, aucs, minutes=(time.monotonic() - started) / 60)
 
 
-def _play(settings: Settings, instance: dg.DagsterInstance, *, weeks: int, console: Console) -> Progress:
+def _play(
+    settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, weeks: int, console: Console
+) -> None:
     from mlops_assets.definitions import build_definitions
 
     replay = Replay(build_definitions(strict=True), instance, SimulatedClock(settings.home / CLOCK_FILE))
-    progress = Progress.read(settings.home)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=console) as bar:
         if not progress.trained:
@@ -67,7 +69,6 @@ def _play(settings: Settings, instance: dg.DagsterInstance, *, weeks: int, conso
             progress.weeks.append(_replay_week(replay, day))
             progress.write(settings.home)
             bar.advance(task)
-    return progress
 
 
 def _train_first(replay: Replay, bar: Bar) -> None:

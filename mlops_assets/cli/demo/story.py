@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+from mlops_assets.errors import MlopsError
+
 MODEL = "flight_delay"
 SOURCES = {"flights": "nycflights", "planes": "nycplanes"}
 FIRST_WEEK, FIRST_SERVED_WEEK = date(2012, 12, 30), date(2013, 3, 31)
@@ -13,6 +15,18 @@ LAST_WEEKS = 40  # 2013-03-31 to 2014-01-05
 FAULTY_WEEK = date(2013, 5, 19)
 FAULT = "NYCFLIGHTS_KILOMETRES"
 PROGRESS = "demo.json"
+
+
+class NotTheDemos(MlopsError):
+    """The demo would mix with somebody's own lake, and set its clock back to 2013."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(
+            "mlops demo",
+            found=f"a lake of your own in {home}",
+            required="an empty home, or one that a demo left",
+            remedy="Set MLOPS_HOME to another folder, or put this one aside with `mlops demo --restart`.",
+        )
 
 
 @dataclass
@@ -35,9 +49,17 @@ class Progress:
 
     @classmethod
     def read(cls, home: Path) -> "Progress":
+        """Return how far the demo came in `home`; its first call there marks the folder as the demo's.
+
+        Raises:
+            NotTheDemos: The folder holds a lake that no demo made.
+        """
         path = home / PROGRESS
         if not path.exists():
-            return cls()
+            if (home / "lake").exists():
+                raise NotTheDemos(home)
+            home.mkdir(parents=True, exist_ok=True)
+            cls().write(home)
         stored = json.loads(path.read_text())
         return cls(stored["trained"], [Week(**week) for week in stored["weeks"]])
 
