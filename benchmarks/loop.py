@@ -63,16 +63,18 @@ def measure() -> dict[str, float]:
 
 def measure_retraining(figures: dict[str, float], replay, plain: Callable[[], None], lake: str) -> None:
     """Time the job and the plain functions in turn; what counts is the ratio of the medians of their CPU seconds."""
-    rounds: dict[str, list[float]] = {"job": [], "plain": []}
+    rounds: list[dict[str, float]] = []
     for number in range(ROUNDS):
-        for name, run in {"job": lambda: replay.run(f"{MODEL}_retrain"), "plain": plain}.items():
-            part: dict[str, float] = {}
-            with timed(part, name):
-                run()
-            rounds[name].append(part[f"{name}_cpu_s"])
-            if number + 1 < ROUNDS or name == "job":
-                forget(lake)
-    figures["retrain_job_cpu_s"], figures["retrain_plain_cpu_s"] = median(rounds["job"]), median(rounds["plain"])
+        part: dict[str, float] = {}
+        with timed(part, "retrain_job"):
+            replay.run(f"{MODEL}_retrain")
+        forget(lake)
+        with timed(part, "retrain_plain"):
+            plain()
+        if number + 1 < ROUNDS:
+            forget(lake)
+        rounds.append(part)
+    figures |= {name: median(part[name] for part in rounds) for name in rounds[0]}
     figures["retrain_job_over_plain"] = figures["retrain_job_cpu_s"] / figures["retrain_plain_cpu_s"]
     for step, name in (("training_set", "training_set"), ("candidate", "train")):
         with timed(figures, name):
