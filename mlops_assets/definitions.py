@@ -8,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
-from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 
 from mlops_assets.settings import load_settings, silence_telemetry
 
@@ -43,10 +42,7 @@ def build_definitions(defs_root: Path = DEFS, *, strict: bool = False) -> dg.Def
 @dg.definitions
 def defs() -> dg.Definitions:
     """The entry point that `workspace.yaml` names."""
-    built = build_definitions()
-    if DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION:
-        return built  # a run or step worker has no page of component types to show
-    return dg.Definitions.merge(built, _component_docs())
+    return dg.Definitions.merge(build_definitions(), _component_docs())
 
 
 def _yaml_folders(root: Path) -> list[Path]:

@@ -138,14 +138,13 @@ def test_python_definitions_of_a_user_live_beside_ours(files: Path) -> None:
     assert "broken/extra" in keys_of(build_definitions(package))
 
 
-def test_run_workers_load_the_same_assets_as_the_ui() -> None:
-    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
-
+def test_the_kinds_of_file_are_documented_for_the_ui() -> None:
     from mlops_assets.definitions import defs
 
-    plain = keys_of(defs())
-    DefinitionsLoadContext.set(DefinitionsLoadContext(load_type=DefinitionsLoadType.RECONSTRUCTION))
-    try:
-        assert keys_of(defs()) == plain
-    finally:
-        DefinitionsLoadContext.set(DefinitionsLoadContext(load_type=DefinitionsLoadType.INITIALIZATION))
+    (documented,) = defs().get_repository_def().metadata["plugin_component_types_json"].value
+
+    assert {kind["name"].rsplit(".", 1)[-1] for kind in documented["componentTypes"]} == {
+        "Ingestion",
+        "FeatureView",
+        "ModelLifecycle",
+    }
