@@ -11,7 +11,6 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
 from mlops_assets.lake.uris import join
 from mlops_assets.monitoring.drift import DriftReport
-from mlops_assets.monitoring.quality import Quality
 from mlops_assets.stats.profile import Profile
 
 Kept = TypeVar("Kept")
@@ -79,10 +78,6 @@ class MonitoringStore:
     def drift_reports(self) -> dict[str, DriftReport]:
         """Return the drift of all windows, oldest first."""
         return self._all("drift", DriftReport)
-
-    def quality(self) -> dict[str, Quality]:
-        """Return the quality of all windows, oldest first."""
-        return self._all("quality", Quality)
 
     def _all(self, kind: str, of: type[Kept]) -> dict[str, Kept]:
         files = list_files(join(self.lake, kind, self.model))
