@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.8
 WORKERS ?= 2
+# Optional parts to install as well, such as EXTRAS="feast aws".
+EXTRAS ?=
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$python && break; done)
@@ -59,5 +61,5 @@ $(UV):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(STAMP): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	$(UV) sync --frozen $(EXTRAS:%=--extra %) --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	@touch $@

@@ -10,12 +10,12 @@ import dagster as dg
 from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.assets.partitions import partitions_def, windows_of
 from mlops_assets.contract.checks import check_names
-from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
     from mlops_assets.contract.findings import Finding
-    from mlops_assets.contract.ingest import Published
+    from mlops_assets.ingestion.ingest import Published
 
 Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
 BUILT_IN = {
@@ -50,7 +50,7 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
         can_subset=True,
     )
     def tables(context: dg.AssetExecutionContext, lake: LakeResource, machine: MachineResource) -> Events:
-        from mlops_assets.contract.ingest import ingest
+        from mlops_assets.ingestion.ingest import ingest
 
         scratch = machine.scratch(context.run.run_id)
         published = ingest(

@@ -11,8 +11,8 @@ import dagster as dg
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.contract.partitions import PartitionsSpec
-from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
     from mlops_assets.contract.spec import KnownAtSpec

@@ -11,8 +11,8 @@ import dagster as dg
 from mlops_assets.assets.ingestion import raw_key
 from mlops_assets.assets.model import Model
 from mlops_assets.contract.partitions import PartitionsSpec
-from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 RETRAINING_ASSETS = ("training_set", "candidate", "evaluation", "registered_version", "deployment")

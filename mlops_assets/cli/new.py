@@ -19,7 +19,7 @@ def write_new(kind: str, name: str, defs: Path | None) -> None:
         FileExists: The folder already holds a definition.
     """
     from mlops_assets.components.scaffolding import write_definition
-    from mlops_assets.contract.spec import Name
+    from mlops_assets.contract.names import Name
 
     try:
         TypeAdapter(Name).validate_python(name)

@@ -15,9 +15,9 @@ from mlops_assets.components.findings import Finding, from_validation
 from mlops_assets.components.positions import Document, read_documents
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.contract.partitions import PartitionsSpec
-from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 
 COMPONENT_FILES = ("defs.yaml", "defs.yml", "component.yaml")
 PREFIX = "mlops_assets.components."

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mlops_assets.components.catalog import COMPONENT_FILES, Catalog, Entry, component_files
 from mlops_assets.components.findings import Finding
 from mlops_assets.components.schema import ModelSpec
-from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import OUTCOME, SqlFileMissing, read_sql
+from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +33,8 @@ def inspect_catalog(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _source(entry: Entry[IngestionSpec]) -> Iterator[Finding]:
+    if not isinstance(entry.spec.source, str):
+        return
     module, _, function = entry.spec.source.partition(":")
     try:
         found = importlib.util.find_spec(module)

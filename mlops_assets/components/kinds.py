@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from mlops_assets.components.active import catalog_for
 from mlops_assets.components.scaffolding import TemplateScaffolder
 from mlops_assets.components.schema import ModelSpec
-from mlops_assets.contract.spec import IngestionSpec
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 
 
 class SpecComponent(dg.Component):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from mlops_assets.contract.spec import Name
+from mlops_assets.contract.names import Name
 from mlops_assets.evaluation.spec import GateSpec
 from mlops_assets.features.spec import RequestSpec, SpineSpec
 from mlops_assets.monitoring.spec import MonitoringSpec
@@ -28,6 +28,15 @@ class LeakageSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     samples: int = Field(default=5, ge=1, le=100, description="Prediction times whose rows are computed again.")
+
+
+class SkewSpec(BaseModel):
+    """How thoroughly logged predictions are compared with the offline path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples: int = Field(default=1000, ge=1, description="Logged rows of a window that are computed again.")
+    severity: Literal["warn", "block"] = Field(default="warn", description="warn: report; block: fail the check's run.")
 
 
 class DeploymentSpec(BaseModel):
@@ -61,6 +70,7 @@ class ModelSpec(BaseModel):
     features: list[FeatureReference] = Field(default=[], description="Features looked up as they were known.")
     request: RequestSpec = Field(description="What a caller sends, and the features made of it.")
     leakage_check: LeakageSpec = LeakageSpec()
+    skew_check: SkewSpec = SkewSpec()
     split: SplitSpec = SplitSpec()
     training: TrainingSpec = TrainingSpec()
     gate: GateSpec = GateSpec()

@@ -1,4 +1,4 @@
-"""From a source to a published table: staging, audit against the contract, publishing, and when cells became known.
+"""What the rows of a raw table must be, when their cells became known, and the stored verdict about them.
 
-Add here: rules about raw data. Keep out: features, models, and storage mechanics (`lake`).
+Add here: rules about raw data. Keep out: reading sources (`ingestion`), features, and storage mechanics (`lake`).
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.findings import SAMPLE_ROWS, Finding
-from mlops_assets.contract.spec import NULL_SHARE_PREFIX
+from mlops_assets.contract.names import NULL_SHARE_PREFIX
 from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from mlops_assets.contract.spec import NullShare, RowCount, TableSpec
+    from mlops_assets.contract.rules import NullShare, RowCount
+    from mlops_assets.contract.spec import TableSpec
 
 
 def aggregate_findings(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from mlops_assets.contract.spec import Severity, TableSpec
+    from mlops_assets.contract.names import Severity
+    from mlops_assets.contract.spec import TableSpec
     from mlops_assets.lake.tables import Snapshot
     from mlops_assets.lake.windows import Window
 

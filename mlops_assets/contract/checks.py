@@ -1,6 +1,7 @@
 """The names of a table's checks, known from its contract alone."""
 
-from mlops_assets.contract.spec import NULL_SHARE_PREFIX, Severity, TableSpec
+from mlops_assets.contract.names import NULL_SHARE_PREFIX, Severity
+from mlops_assets.contract.spec import TableSpec
 
 
 def check_names(spec: TableSpec) -> list[tuple[str, Severity]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlops_assets.contract.spec import Severity
+    from mlops_assets.contract.names import Severity
 
 SAMPLE_ROWS = 5
 

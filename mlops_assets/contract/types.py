@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.contract.spec import RESERVED_COLUMNS
+from mlops_assets.contract.names import RESERVED_COLUMNS
 from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:

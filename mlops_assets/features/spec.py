@@ -13,18 +13,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from mlops_assets.contract.spec import Cron, Name
+from mlops_assets.contract.names import Cron, Name
 from mlops_assets.errors import MlopsError
 
 TIMES = ("event_timestamp", "known_at")
 OUTCOME = ("prediction_time", "label", "label_known_at")
 RESERVED = (*TIMES, *OUTCOME)
 # What a query means stays the same when these change.
-PROSE = {"name", "description", "owners", "schedule", "label_timeout_days"}
+PROSE = {"name", "description", "owners", "schedule", "label_timeout_days", "online", "lookback_days"}
 
 Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Feature = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-TableReference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*$")]
+TableReference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*(@current)?$")]
 
 
 class SqlFileMissing(MlopsError):
@@ -58,7 +58,9 @@ class FeatureViewSpec(BaseModel):
     owners: list[str] = Field(default=[], description="E-mail addresses or `team:<name>`.", examples=[["team:ml"]])
     entity: list[Column] = Field(min_length=1, description="Columns that say whom a row is about.")
     sources: dict[Column, TableReference] = Field(
-        min_length=1, description="Raw tables by the alias that the query uses, as `<source>/<table>`."
+        min_length=1,
+        description="Raw tables by the alias that the query uses, as `<source>/<table>`; of a table with "
+        "history every version, or with `@current` the newest.",
     )
     sql: str = Field(
         min_length=1,
@@ -69,6 +71,15 @@ class FeatureViewSpec(BaseModel):
         default=None, gt=0, description="A value whose `event_timestamp` is older at prediction time is null."
     )
     features: dict[Feature, FeatureColumn] = Field(min_length=1, description="The features, by column name.")
+    lookback_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="A row depends on raw rows at most this much older than its `event_timestamp`, so a refresh computes "
+        "only what new raw rows can change; none: everything, every time.",
+    )
+    online: bool = Field(
+        default=False, description="Keep the newest row of each entity in the online store, `online_features/<view>`."
+    )
     schedule: Cron | None = Field(default=None, description="Cron expression in UTC that refreshes this view alone.")
 
     @model_validator(mode="after")
@@ -88,7 +99,9 @@ class SpineSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: dict[Column, TableReference] = Field(
-        min_length=1, description="Raw tables by the alias that the query uses, as `<source>/<table>`."
+        min_length=1,
+        description="Raw tables by the alias that the query uses, as `<source>/<table>`; of a table with "
+        "history every version, or with `@current` the newest.",
     )
     sql: str = Field(
         min_length=1,

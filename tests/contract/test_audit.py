@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from contract.world import NOW, day, order, orders, shop_spec
 from hypothesis import given
 from hypothesis import strategies as st
+from ingestion.world import NOW, day, order, orders, shop_spec
 
 from mlops_assets.contract.audit import Audit, RuleDoesNotRun, audit
 from mlops_assets.contract.checks import check_names

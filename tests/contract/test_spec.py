@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from contract.world import COLUMNS, shop_spec
+from ingestion.world import COLUMNS, shop_spec
 from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.contract.checks import check_names
-from mlops_assets.contract.spec import IngestionSpec, KnownAtSpec, Name
+from mlops_assets.contract.names import Name
+from mlops_assets.contract.spec import KnownAtSpec
+from mlops_assets.ingestion.spec import IngestionSpec
 
 
 @pytest.mark.parametrize("name", ["flight_delay", "a1", "a_1_b"])

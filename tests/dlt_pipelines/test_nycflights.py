@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from dlt_pipelines.nycflights import nycflights, planes
-from mlops_assets.contract.ingest import ingest
 from mlops_assets.contract.known_at import cut
-from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.ingestion.ingest import ingest
+from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.lake.engine import attach, connect
 from mlops_assets.lake.tables import read, snapshot
 

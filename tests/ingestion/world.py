@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlops_assets.contract.ingest import Published, ingest
-from mlops_assets.contract.spec import IngestionSpec
+from mlops_assets.ingestion.ingest import Published, ingest
+from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.lake.windows import Window
 
 COLUMNS = {"order_id": "BIGINT", "placed_at": "TIMESTAMPTZ", "amount": "DOUBLE", "city": "VARCHAR"}
@@ -34,7 +34,7 @@ def shop_spec(*, partitioned: bool = True, **table: Any) -> IngestionSpec:
         {
             "name": "shop",
             "description": "A shop.",
-            "source": "contract.feed:shop" if partitioned else "contract.feed:whole",
+            "source": "ingestion.feed:shop" if partitioned else "ingestion.feed:whole",
             "partitions": partitions,
             "tables": {"orders": declared},
         }

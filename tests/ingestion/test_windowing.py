@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from contract.world import day
 from hypothesis import given
 from hypothesis import strategies as st
+from ingestion.world import day
 
-from mlops_assets.contract.windowing import split
+from mlops_assets.ingestion.windowing import split
 
 ZERO = datetime(2024, 3, 1, tzinfo=UTC)
 

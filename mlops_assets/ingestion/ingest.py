@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.audit import audit
-from mlops_assets.contract.staging import stage
 from mlops_assets.contract.types import arrow_type
 from mlops_assets.contract.verdict import write_verdict
-from mlops_assets.contract.windowing import split
 from mlops_assets.errors import MlopsError
+from mlops_assets.ingestion.staging import stage
+from mlops_assets.ingestion.windowing import split
 from mlops_assets.lake.engine import connect
 from mlops_assets.lake.tables import Snapshot, exists, overwrite, replace_window, snapshot
 from mlops_assets.lake.uris import join
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.contract.findings import Finding
-    from mlops_assets.contract.spec import IngestionSpec, TableSpec
+    from mlops_assets.contract.spec import TableSpec
+    from mlops_assets.ingestion.spec import IngestionSpec
 
 
 class WindowsMismatch(MlopsError):

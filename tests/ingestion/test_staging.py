@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
-from contract import feed
-from contract.world import COLUMNS, day, order, orders, shop_spec
+from ingestion import feed
+from ingestion.world import COLUMNS, day, order, orders, shop_spec
 
-from mlops_assets.contract.spec import IngestionSpec
-from mlops_assets.contract.staging import ResourceMissing, SourceFailed, stage
 from mlops_assets.contract.types import SchemaChanged
+from mlops_assets.ingestion.spec import IngestionSpec
+from mlops_assets.ingestion.staging import ResourceMissing, SourceFailed, stage
 from mlops_assets.lake.windows import Window
 
 
@@ -94,8 +94,8 @@ def test_an_error_of_the_source_is_told_with_its_window(tmp_path, monkeypatch):
     ("source", "message"),
     [
         ("contract.nowhere:shop", "ModuleNotFoundError: No module named 'contract.nowhere'"),
-        ("contract.feed:nowhere", "AttributeError: .*nowhere"),
-        ("contract.feed:whole", "TypeError: .*positional argument"),
+        ("ingestion.feed:nowhere", "AttributeError: .*nowhere"),
+        ("ingestion.feed:whole", "TypeError: .*positional argument"),
     ],
 )
 def test_a_source_that_cannot_be_called_is_told(tmp_path, source, message):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import feed
-from contract.world import Shop
+from ingestion import feed
+from ingestion.world import Shop
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from contract import feed
-from contract.world import Shop, day, order, orders, shop_spec
+from ingestion import feed
+from ingestion.world import Shop, day, order, orders, shop_spec
 
 from mlops_assets.contract.audit import RuleDoesNotRun
-from mlops_assets.contract.ingest import WindowsMismatch
 from mlops_assets.contract.types import SchemaChanged
 from mlops_assets.contract.verdict import (
     NothingPublished,
@@ -21,6 +20,7 @@ from mlops_assets.contract.verdict import (
     read_verdict,
     require_published,
 )
+from mlops_assets.ingestion.ingest import WindowsMismatch
 from mlops_assets.lake.identity import identity
 from mlops_assets.lake.tables import exists, read, snapshot
 
@@ -228,8 +228,8 @@ import sys
 sys.path.insert(0, "tests")
 from pathlib import Path
 from typing import Any
-from contract import feed
-from contract.world import Shop, day, order, orders
+from ingestion import feed
+from ingestion.world import Shop, day, order, orders
 feed.deliver = lambda *_: [orders(*(order(n, 1 + n % 2) for n in range(2000)), order(0, 1, 9.0))]
 sys.stdin.readline()
 for _ in range(2):

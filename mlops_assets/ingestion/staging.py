@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlops_assets.contract.spec import IngestionSpec, TableSpec
+    from mlops_assets.contract.spec import TableSpec
+    from mlops_assets.ingestion.spec import IngestionSpec
     from mlops_assets.lake.windows import Window
 
 DATASET = "staged"
@@ -105,7 +106,7 @@ def _run(spec: IngestionSpec, tables: Sequence[str], window: Window | None, fold
 
 
 def _source(spec: IngestionSpec, tables: Sequence[str], window: Window | None) -> Any:
-    module, _, function = spec.source.partition(":")
+    module, _, function = str(spec.source).partition(":")
     make: Callable[..., Any] = getattr(importlib.import_module(module), function)
     source = make(window.start, window.end) if window else make()
     if missing := [name for name in tables if name not in source.resources]:

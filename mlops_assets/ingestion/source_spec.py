@@ -1,0 +1,192 @@
+"""Where rows come from: a Python function, a REST API, a SQL database, files, or a table that is read in place.
+
+Secrets are named here, never written: a name is looked up in the environment and in dlt's `secrets.toml`.
+Keep out: heavy imports; definitions load this module.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from mlops_assets.contract.names import ImportPath, Name, Spec
+
+SecretName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$"),
+    Field(
+        description="Name of a secret: an environment variable, or a key of dlt's `secrets.toml`; never the secret itself.",
+        examples=["SHOP_API_TOKEN"],
+    ),
+]
+
+
+class BearerAuth(Spec):
+    """`Authorization: Bearer <token>`."""
+
+    type: Literal["bearer"] = Field(description="Kind of authentication.")
+    token: SecretName
+
+
+class ApiKeyAuth(Spec):
+    """A key in a header or in the query string."""
+
+    type: Literal["api_key"] = Field(description="Kind of authentication.")
+    key: SecretName
+    name: str = Field(default="X-API-Key", description="Name of the header or parameter.")
+    location: Literal["header", "query"] = Field(default="header", description="Where the key is sent.")
+
+
+class BasicAuth(Spec):
+    """User and password."""
+
+    type: Literal["basic"] = Field(description="Kind of authentication.")
+    username: SecretName
+    password: SecretName
+
+
+class OAuth2Auth(Spec):
+    """A token from the client-credentials flow (RFC 6749, 4.4), fetched again when it expires."""
+
+    type: Literal["oauth2_client_credentials"] = Field(description="Kind of authentication.")
+    token_url: str = Field(description="Where the token is asked for.")
+    client_id: SecretName
+    client_secret: SecretName
+    scope: str | None = Field(default=None, description="Scope to ask for.")
+
+
+Auth = Annotated[BearerAuth | ApiKeyAuth | BasicAuth | OAuth2Auth, Field(discriminator="type")]
+
+
+class Paginator(Spec):
+    """How the next page is asked for; by default it is found out from the first answer."""
+
+    type: Literal["auto", "single_page", "page_number", "offset", "cursor", "json_link", "header_link"] = Field(
+        default="auto", description="auto: found out from the first answer."
+    )
+    page_param: str | None = Field(default=None, description="page_number: name of the parameter (`page`).")
+    first_page: int = Field(default=1, description="page_number: number of the first page.")
+    total_path: str | None = Field(default=None, description="page_number, offset: where the answer has the total.")
+    limit: int | None = Field(default=None, gt=0, description="offset: rows per page.")
+    cursor_path: str | None = Field(default=None, description="cursor: where the answer has the next cursor.")
+    cursor_param: str | None = Field(default=None, description="cursor: name of the parameter.")
+    next_url_path: str | None = Field(default=None, description="json_link: where the answer has the next address.")
+
+
+class RestIncremental(Spec):
+    """Ask only for rows that are new: by a time, or any value that grows."""
+
+    cursor: str = Field(description="Field of a row that grows, such as `updated_at`.")
+    start_param: str = Field(description="Parameter that asks for rows from a value on.", examples=["since"])
+    end_param: str | None = Field(default=None, description="Parameter that asks for rows before a value.")
+    initial: str | int | None = Field(default=None, description="Value of the very first load; none: without bound.")
+    format: Literal["iso", "epoch_seconds", "epoch_ms"] = Field(
+        default="iso", description="How times are written in the parameters, when the source is partitioned."
+    )
+
+
+class Endpoint(Spec):
+    """One table of a REST API."""
+
+    path: str = Field(description="Path below `base_url`.", examples=["v1/orders"])
+    params: dict[str, str | int | float | bool] = Field(default={}, description="Fixed parameters.")
+    data_selector: str | None = Field(default=None, description="JSONPath of the rows; none: found out.")
+    paginator: Paginator = Field(default=Paginator(), description="How the next page is asked for.")
+    incremental: RestIncremental | None = Field(default=None, description="Ask only for new rows.")
+
+
+class RestApiSource(Spec):
+    """A REST API that answers with JSON."""
+
+    type: Literal["rest_api"] = Field(description="Kind of source.")
+    base_url: str = Field(pattern=r"^https?://", description="Address that the paths of the tables are below.")
+    headers: dict[str, str] = Field(default={}, description="Fixed headers; secrets belong under `auth`.")
+    auth: Auth | None = Field(default=None, description="How the API knows us.")
+    timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for one answer.")
+    max_attempts: int = Field(default=5, ge=1, description="Tries of one request after 429, 5xx or a lost connection.")
+    tables: dict[Name, Endpoint] = Field(min_length=1, description="Where each table is.")
+
+
+class SqlTable(Spec):
+    """One table of a database."""
+
+    table: str | None = Field(default=None, description="Its name there; none: the same name.")
+    cursor: str | None = Field(
+        default=None, description="Column that grows; later loads read only rows at or after its last value."
+    )
+
+
+class SqlDatabaseSource(Spec):
+    """Tables of any database that SQLAlchemy reaches."""
+
+    type: Literal["sql_database"] = Field(description="Kind of source.")
+    url: SecretName = Field(description="Name of the secret that holds the SQLAlchemy URL.")
+    db_schema: str | None = Field(default=None, description="Schema of the tables; none: the default one.")
+    chunk_rows: int = Field(default=50_000, gt=0, description="Rows fetched at a time.")
+    tables: dict[Name, SqlTable] = Field(min_length=1, description="The tables to read.")
+
+
+class FileTable(Spec):
+    """The files of one table."""
+
+    glob: str = Field(
+        description="Pattern below `url`; with partitions it may hold `%Y`, `%m`, `%d`, `%H` of a window's start.",
+        examples=["orders/*.parquet", "orders/%Y/%m/%d/*.csv"],
+    )
+    format: Literal["parquet", "csv", "jsonl"] = Field(description="Format of every file.")
+    only_new: bool = Field(
+        default=False, description="Read only files modified since the last load (sources without partitions)."
+    )
+
+
+class FilesystemSource(Spec):
+    """Files in a folder or a bucket."""
+
+    type: Literal["filesystem"] = Field(description="Kind of source.")
+    url: str = Field(description="A folder (relative: to the project's root) or `s3://bucket/prefix`.")
+    tables: dict[Name, FileTable] = Field(min_length=1, description="The files of each table.")
+
+
+class ExternalTable(Spec):
+    """A table that somebody else writes."""
+
+    uri: str | None = Field(default=None, description="Place of the Delta table, or of the Parquet file or folder.")
+    asset: str | None = Field(
+        default=None,
+        description="Key of the Dagster asset that writes it, as `a/b`; without `uri` its `dagster/uri` metadata says where.",
+    )
+    format: Literal["delta", "parquet"] = Field(default="delta", description="Format of the table.")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "ExternalTable":
+        if self.uri is None and self.asset is None:
+            raise ValueError("an external table must have `uri`, `asset` or both")
+        return self
+
+
+class ExternalSource(Spec):
+    """Tables that are read where they are: nothing is copied."""
+
+    type: Literal["external"] = Field(description="Kind of source.")
+    tables: dict[Name, ExternalTable] = Field(min_length=1, description="Where each table is.")
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "python"
+    return value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+
+
+PythonSource = Annotated[ImportPath, Tag("python")]
+Source = Annotated[
+    PythonSource
+    | Annotated[RestApiSource, Tag("rest_api")]
+    | Annotated[SqlDatabaseSource, Tag("sql_database")]
+    | Annotated[FilesystemSource, Tag("filesystem")]
+    | Annotated[ExternalSource, Tag("external")],
+    Discriminator(_kind),
+    Field(
+        description="`module:function` of a dlt source, called with (start, end) if partitioned, else with nothing; or a "
+        "mapping with `type`: rest_api, sql_database, filesystem or external.",
+        examples=["dlt_pipelines.shop:shop"],
+    ),
+]
