@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.metadata import table
 from mlops_assets.features.spec import FeatureViewSpec, definition_hash, read_sql
 from mlops_assets.resources.places import LakeResource

@@ -7,34 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.assets.contract_checks import contract_check_results, contract_check_specs, raw_key
 from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.assets.partitions import partitions_def, windows_of
-from mlops_assets.contract.checks import check_names
 from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
-    from mlops_assets.contract.findings import Finding
     from mlops_assets.ingestion.ingest import Published
 
 Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
-BUILT_IN = {
-    "in_window": "Every row lies in the window that the source was asked for.",
-    "unique_key": "No two rows share their key.",
-    "row_count": "The number of rows is in its declared band.",
-    "freshness": "The newest row is not older than declared.",
-    "no_corrections": "No row that was published before has changed.",
-}
-EFFECTS = {
-    "warn": "Otherwise it is reported.",
-    "quarantine": "Rows that break it are set aside.",
-    "block": "Otherwise the table stays as it was, and what is downstream waits.",
-}
-
-
-def raw_key(reference: str) -> dg.AssetKey:
-    """Return the asset key of a table written as `<source>/<table>`."""
-    return dg.AssetKey(["raw", *reference.split("/")])
 
 
 def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
@@ -44,7 +26,7 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{spec.name}_tables",
         specs=[one for table in spec.tables for one in _asset_specs(spec, table)],
-        check_specs=[one for table in spec.tables for one in _check_specs(spec, table, windows)],
+        check_specs=[one for table in spec.tables for one in contract_check_specs(spec, table, windows)],
         partitions_def=windows,
         backfill_policy=dg.BackfillPolicy.single_run() if windows else None,
         can_subset=True,
@@ -96,21 +78,6 @@ def _freshness(spec: IngestionSpec, table: str) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(fail_window=timedelta(days=days))
 
 
-def _check_specs(
-    spec: IngestionSpec, table: str, windows: dg.PartitionsDefinition | None
-) -> Iterator[dg.AssetCheckSpec]:
-    declared = spec.tables[table]
-    conditions = {rule.name: f"`{rule.sql}` is true in every row." for rule in declared.rules}
-    for name, severity in check_names(declared):
-        yield dg.AssetCheckSpec(
-            name,
-            asset=raw_key(f"{spec.name}/{table}"),
-            description=f"{(BUILT_IN | conditions).get(name, 'Nulls stay below the declared share.')} {EFFECTS[severity]}",
-            blocking=severity == "block",
-            partitions_def=windows,
-        )
-
-
 def _selected_tables(context: dg.AssetExecutionContext, spec: IngestionSpec) -> list[str]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
     return [table for table in spec.tables if table in selected]
@@ -120,7 +87,7 @@ def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: S
     for table in dict.fromkeys(one.table for one in published):
         parts = [one for one in published if one.table == table]
         key = raw_key(f"{spec.name}/{table}")
-        yield from _check_results(context, key, parts)
+        yield from contract_check_results(context, key, parts)
         if not any(part.blocked for part in parts):
             yield from _materializations(context, spec.name, table, parts)
     if blocked := [part for part in published if part.blocked]:
@@ -160,35 +127,6 @@ def _quarantine_metadata(part: "Published") -> dict[str, Any]:
         "load_id": part.load_id,
         "rules": markdown_table(("rule", "rows"), broken),
     }
-
-
-def _check_results(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, parts: Sequence["Published"]
-) -> Iterator[dg.AssetCheckResult]:
-    """Yield one result per check; a run over several windows also logs each of them, which Dagster does not."""
-    found = [(part.window, finding) for part in parts for finding in part.findings]
-    if len(parts) > 1:
-        for window, finding in found:
-            evaluation = dg.AssetCheckEvaluation(key, finding.rule, partition=window, **_outcome([finding]))
-            context.log_event(evaluation)  # pyright: ignore[reportArgumentType]  it takes check evaluations too
-    for name in dict.fromkeys(finding.rule for _, finding in found):
-        if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
-            outcome = _outcome([finding for _, finding in found if finding.rule == name])
-            yield dg.AssetCheckResult(asset_key=key, check_name=name, **outcome)
-
-
-def _outcome(findings: Sequence["Finding"]) -> dict[str, Any]:
-    failed = [finding for finding in findings if not finding.passed]
-    worst = (failed or list(findings))[0]
-    severity = dg.AssetCheckSeverity.ERROR if worst.severity == "block" else dg.AssetCheckSeverity.WARN
-    metadata: dict[str, dg.MetadataValue] = {
-        "failed_rows": dg.MetadataValue.int(sum(finding.failed for finding in findings)),
-        "rows": dg.MetadataValue.int(sum(finding.total for finding in findings)),
-    }
-    if worst.sample:
-        header = list(worst.sample[0])
-        metadata["sample"] = markdown_table(header, [[row.get(name) for name in header] for row in worst.sample])
-    return {"passed": not failed, "severity": severity, "description": worst.detail, "metadata": metadata}
 
 
 def _blocked_message(source: str, part: "Published") -> str:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.metadata import numbers
 from mlops_assets.assets.model import Model
 from mlops_assets.assets.partitions import partitions_def, window_of

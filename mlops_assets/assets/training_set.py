@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets.binding import AS_OF, TRAINING_SET
-from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.ingestion import raw_key
+from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.model import Model
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.features.spec import FeatureViewSpec
