@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from mlops_assets.contract.types import SchemaChanged, conform, dlt_type, empty
 from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlops_assets.ingestion.spec import IngestionSpec
     from mlops_assets.lake.windows import Window
 
+State = dict[str, Any]  # of one table: JSON, and nobody's business but dlt's
 DATASET = "staged"
 FILE_FORMAT = "parquet"
 
@@ -60,18 +61,32 @@ class Staged:
     Attributes:
         load_id: dlt's name of the load.
         tables: Rows by table, in declared types; a table without rows has its declared columns.
+        states: Where each table's cursor stands; to be kept with the rows. A table without a cursor has none.
+        complete: Tables that were read whole: a key that is not among the rows is no longer at the source.
     """
 
     load_id: str
     tables: dict[str, pa.Table]
+    states: dict[str, State] = field(default_factory=dict)
+    complete: frozenset[str] = frozenset()
 
 
-def stage(spec: IngestionSpec, tables: Sequence[str], *, window: Window | None, folder: Path) -> Staged:
+def stage(  # noqa: PLR0913  three say what, three say how
+    spec: IngestionSpec,
+    tables: Sequence[str],
+    *,
+    window: Window | None,
+    folder: Path,
+    states: Mapping[str, State] | None = None,
+    full: bool = False,  # noqa: ARG001  the cursors of sources come next
+) -> Staged:
     """Run the source once and return its rows; its working folder below `folder` is kept only after a failure.
 
     Args:
         tables: Which of the declared tables.
         window: Handed to the source as (start, end); None calls it with nothing.
+        states: What the last good load of each table left in `Staged.states`; none: the first load.
+        full: Read everything again, or as far back as `reconcile.look_back_days`, whatever the states say.
 
     Raises:
         ResourceMissing: The source lacks a table.
@@ -88,7 +103,7 @@ def stage(spec: IngestionSpec, tables: Sequence[str], *, window: Window | None, 
     except Exception as error:
         raise _clearer(spec, window, error) from error
     shutil.rmtree(run_folder, ignore_errors=True)
-    return Staged(load_id, staged)
+    return Staged(load_id, staged, dict(states or {}), frozenset(tables))
 
 
 def _run(spec: IngestionSpec, tables: Sequence[str], window: Window | None, folder: Path) -> str:
