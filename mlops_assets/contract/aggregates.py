@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.findings import SAMPLE_ROWS, Finding
@@ -9,7 +11,7 @@ from mlops_assets.contract.names import NULL_SHARE_PREFIX
 from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     import duckdb
@@ -17,19 +19,22 @@ if TYPE_CHECKING:
     from mlops_assets.contract.rules import NullShare, RowCount
     from mlops_assets.contract.spec import TableSpec
 
+FEWEST_WINDOWS = 2  # earlier windows without which there is no history to compare with
+
 
 def aggregate_findings(
-    con: duckdb.DuckDBPyConnection, spec: TableSpec, *, end: datetime, has_published: bool
+    con: duckdb.DuckDBPyConnection, spec: TableSpec, *, end: datetime, has_published: bool, earlier_rows: Sequence[int]
 ) -> Iterator[Finding]:
     """Yield the findings about the relations `staged` and `clean`, and `published` if there is one.
 
     Args:
         end: When the newest row could be expected at the latest.
         has_published: Whether the window was published before.
+        earlier_rows: Numbers of rows of the windows published before, oldest first.
     """
     total = _scalar(con, "select count(*) from staged")
     if spec.row_count is not None:
-        yield _row_count(spec.row_count, total)
+        yield _row_count(spec.row_count, total, earlier_rows)
     for share in spec.null_share:
         yield _null_share(con, share, total)
     if spec.freshness_days is not None and spec.time_column is not None:
@@ -38,11 +43,23 @@ def aggregate_findings(
         yield _no_corrections(con, spec.key, has_published=has_published)
 
 
-def _row_count(band: RowCount, total: int) -> Finding:
-    passed = band.min <= total and (band.max is None or total <= band.max)
-    most = "any number" if band.max is None else f"{band.max:,}"
-    detail = f"{total:,} rows; required {band.min:,} to {most}"
-    return Finding.of_table("row_count", band.severity, passed=passed, total=total, detail=detail)
+def _row_count(band: RowCount, total: int, earlier_rows: Sequence[int]) -> Finding:
+    bands = [(float(band.min), math.inf if band.max is None else float(band.max), "")]
+    if band.history is not None and len(earlier_rows) >= FEWEST_WINDOWS:
+        counted = earlier_rows[-band.history.windows :]
+        usual, width = median(counted), band.history.share
+        bands.append(
+            (usual * (1 - width), usual * (1 + width), f" (within {width:.0%} of the median of {len(counted)} windows)")
+        )
+    passed = all(least <= total <= most for least, most, _ in bands)
+    required = " and ".join(f"{least:,.0f} to {_most(most)}{why}" for least, most, why in bands)
+    return Finding.of_table(
+        "row_count", band.severity, passed=passed, total=total, detail=f"{total:,} rows; required {required}"
+    )
+
+
+def _most(most: float) -> str:
+    return "any number" if math.isinf(most) else f"{most:,.0f}"
 
 
 def _null_share(con: duckdb.DuckDBPyConnection, limit: NullShare, total: int) -> Finding:

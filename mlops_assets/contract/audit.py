@@ -15,6 +15,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.lake.engine import attach, attach_arrow, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import duckdb
@@ -53,7 +54,7 @@ class Audit:
 
     Attributes:
         clean: Rows to publish, in order of key.
-        quarantined: Rows set aside, with `failed_rules`, `load_id` and `window`.
+        quarantined: Rows set aside, with `failed_rules`, `load_id`, `window` and `quarantined_at`.
         findings: One per check, in the order of `check_names`.
         blocked: Whether a block rule failed, so that nothing may be published.
     """
@@ -64,7 +65,7 @@ class Audit:
     blocked: bool
 
 
-def audit(
+def audit(  # noqa: PLR0913  each is a fact that only the caller has
     con: duckdb.DuckDBPyConnection,
     table: pa.Table,
     spec: TableSpec,
@@ -74,6 +75,7 @@ def audit(
     load_id: str,
     now: datetime,
     published: Snapshot | None = None,
+    earlier_rows: Sequence[int] = (),
 ) -> Audit:
     """Judge staged rows by their contract.
 
@@ -85,6 +87,7 @@ def audit(
         load_id: dlt's name of the load, kept with every row set aside.
         now: Judges freshness; a window is not expected to be fresher than its end.
         published: What the window holds so far, to notice corrections.
+        earlier_rows: Numbers of rows of the windows published before this one, oldest first.
 
     Raises:
         SchemaChanged: A column has another type than declared.
@@ -101,11 +104,11 @@ def audit(
     end = min(window.end, now) if window else now
     findings = (
         *_row_findings(con, rules, rows.column_names),
-        *aggregate_findings(con, spec, end=end, has_published=published is not None),
+        *aggregate_findings(con, spec, end=end, has_published=published is not None, earlier_rows=earlier_rows),
     )
     return Audit(
         clean=clean,
-        quarantined=_quarantined(con, rows.column_names, load_id, window),
+        quarantined=_quarantined(con, rows.column_names, load_id, window, now),
         findings=findings,
         blocked=any(finding.severity == "block" and not finding.passed for finding in findings),
     )
@@ -175,12 +178,20 @@ def _sample(con: duckdb.DuckDBPyConnection, rule: Rule, columns: list[str]) -> l
     return _select(con, columns, f"where list_contains(failed_rules, '{rule.name}')", limit=SAMPLE_ROWS).to_pylist()
 
 
-def _quarantined(con: duckdb.DuckDBPyConnection, columns: list[str], load_id: str, window: Window | None) -> pa.Table:
+def _quarantined(
+    con: duckdb.DuckDBPyConnection, columns: list[str], load_id: str, window: Window | None, now: datetime
+) -> pa.Table:
     import pyarrow as pa
 
     rows = _select(con, [*columns, "failed_rules"], "where set_aside")
-    keys = pa.array([window.key if window else None] * rows.num_rows, pa.string())
-    return rows.append_column("load_id", pa.array([load_id] * rows.num_rows, pa.string())).append_column("window", keys)
+    facts = {
+        "load_id": pa.scalar(load_id, pa.string()),
+        "window": pa.scalar(window.key if window else None, pa.string()),
+        "quarantined_at": pa.scalar(now, pa.timestamp("us", "UTC")),
+    }
+    for name, value in facts.items():
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    return rows
 
 
 def _select(con: duckdb.DuckDBPyConnection, columns: list[str], where: str, *, limit: int | None = None) -> pa.Table:

@@ -5,6 +5,7 @@ A blocking check stops only its own run; the verdict stops everybody else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mlops_assets.lake.uris import join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops_assets.contract.spec import TableSpec
     from mlops_assets.lake.windows import Window
 
 SCHEMA_VERSION = 1
@@ -45,6 +47,14 @@ class NothingPublished(MlopsError):
             required="at least one",
             remedy=f"Materialise its partitions, for example with the job `{source}_ingest`.",
         )
+
+
+def contract_hash(spec: TableSpec) -> str:
+    """Return the sha256 of what a table's contract demands; prose, owners and the declared version do not count."""
+    demanded = spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"description", "owners", "version"}
+    )
+    return hashlib.sha256(json.dumps(demanded, sort_keys=True).encode()).hexdigest()
 
 
 def read_verdict(lake: str, source: str, table: str, window_key: str | None) -> dict[str, Any] | None:

@@ -26,11 +26,19 @@ RULES = [
 
 
 def judge(
-    table: pa.Table, *, window: Window | None = FIRST_DAY, now=NOW, published=None, partitioned=True, **declared: Any
+    table: pa.Table,
+    *,
+    window: Window | None = FIRST_DAY,
+    now=NOW,
+    published=None,
+    partitioned=True,
+    earlier_rows=(),
+    **declared: Any,
 ) -> Audit:
     spec = shop_spec(partitioned=partitioned, **declared).tables["orders"]
     with connect() as con:
-        return audit(con, table, spec, name="shop/orders", window=window, load_id="L1", now=now, published=published)
+        held: dict[str, Any] = {"published": published, "earlier_rows": earlier_rows}
+        return audit(con, table, spec, name="shop/orders", window=window, load_id="L1", now=now, **held)
 
 
 def finding(outcome: Audit, rule: str):
@@ -72,7 +80,7 @@ def test_every_row_is_either_clean_or_set_aside_with_exactly_its_broken_rules(ro
     clean = [row for row, failed in broken if not set(failed) - {"amount_usual"}]
     aside = [(row, failed) for row, failed in broken if set(failed) - {"amount_usual"}]
     assert outcome.clean.to_pylist() == clean
-    facts = {"load_id": "L1", "window": "2024-03-01"}
+    facts = {"load_id": "L1", "window": "2024-03-01", "quarantined_at": NOW}
     assert outcome.quarantined.to_pylist() == [{**row, "failed_rules": failed, **facts} for row, failed in aside]
     counted = Counter(rule for _, failed in broken for rule in failed)
     for rule in ("city_present", "amount_range", "amount_usual", "in_window", "unique_key"):
@@ -172,3 +180,22 @@ def test_a_changed_type_is_refused():
     table = orders(order(1, 1))
     with pytest.raises(SchemaChanged, match="shop/orders, column amount: found type string; required DOUBLE"):
         judge(table.set_column(2, "amount", pa.array(["1"])))
+
+
+@pytest.mark.parametrize(
+    ("rows", "earlier", "passed"),
+    [
+        (4, [], True),  # nothing to compare with
+        (4, [100], True),
+        (4, [100, 100], False),
+        (4, [100, 8, 8], True),  # only the newest two count: median 8, 4 to 12
+        (3, [100, 8, 8], False),
+        (12, [8, 8], True),
+        (13, [8, 8], False),
+    ],
+)
+def test_the_number_of_rows_is_compared_with_the_windows_before(rows, earlier, passed):
+    spec = {"row_count": {"history": {"windows": 2, "share": 0.5}, "severity": "block"}}
+    outcome = judge(orders(*(order(n, 1) for n in range(rows))), earlier_rows=earlier, **spec)
+    assert finding(outcome, "row_count").passed is passed
+    assert outcome.blocked is not passed
