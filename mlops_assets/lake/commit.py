@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.errors import MlopsError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 PROPERTIES_KEY = "mlops"
+APPLICATION = "mlops"  # of Delta's application transactions
 ATTEMPTS = 25
 CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "10",  # opening a table replays the commits since its last checkpoint
@@ -46,47 +48,75 @@ class WriteContention(MlopsError):
         )
 
 
-def commit(
-    uri: str,
-    table: pa.Table,
-    *,
-    schema_mode: Literal["merge", "overwrite"],
-    partition_by: list[str],
-    predicate: str | None = None,
-    properties: Mapping[str, str] | None = None,
-) -> int:
-    """Write against the newest version, again when another writer was faster: Delta refuses the later of two twins.
+@dataclass(frozen=True)
+class Write:
+    """What one commit does to a table.
+
+    Attributes:
+        rows: What is written.
+        adds: Whether the rows are added to what is there; otherwise they take its place.
+        predicate: Which rows to replace; none: all.
+        schema_mode: `merge` keeps the columns of the table and their types; `overwrite` replaces them.
+        partition_by: Columns that Delta keeps in paths, if the table is new.
+        properties: Facts to store with the commit.
+        exclusive: Whether any other exclusive write that was not there when this one was planned makes it lose the race.
+    """
+
+    rows: pa.Table
+    adds: bool = False
+    predicate: str | None = None
+    schema_mode: Literal["merge", "overwrite"] = "merge"
+    partition_by: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    exclusive: bool = True
+
+
+def commit(uri: str, plan: Callable[[int | None], Write | None]) -> int | None:
+    """Commit what `plan` makes of the newest version; who loses the race plans again on what the winner left.
 
     Args:
-        schema_mode: `merge` keeps the columns of the table and their types; `overwrite` replaces them.
-        predicate: Which rows to replace; none: all.
-        properties: Facts to store with the commit.
+        plan: Gets the newest version (None: no table yet) and returns what to write; None: nothing.
 
     Returns:
-        The version of the commit.
+        The version of the commit, or the newest version if nothing was to write (None: still no table).
 
     Raises:
         ColumnTypeChanged: Columns are merged, and one has another type than in the table.
         WriteContention: Too many concurrent writers.
     """
-    from deltalake import CommitProperties, write_deltalake
 
-    facts = CommitProperties({PROPERTIES_KEY: json.dumps(dict(properties or {}), sort_keys=True)})
-    stored = _storable(table)
-
-    def attempt() -> int:
-        delta = _open_or_create(uri, stored.schema, partition_by)
-        if schema_mode == "merge":
-            _require_same_types(uri, delta, stored.schema)
-        write_deltalake(
-            delta, stored, mode="overwrite", schema_mode=schema_mode, predicate=predicate, commit_properties=facts
-        )
-        return delta.version()
+    def attempt() -> int | None:
+        delta = _open(uri)
+        version = delta.version() if delta else None
+        write = plan(version)
+        return version if write is None else _write(uri, delta, write)
 
     return _retried(uri, attempt)
 
 
-def _retried(uri: str, attempt: Callable[[], int]) -> int:
+def _write(uri: str, planned_on: DeltaTable | None, write: Write) -> int:
+    from deltalake import CommitProperties, Transaction, write_deltalake
+
+    stored = _storable(write.rows)
+    delta = planned_on or _create(uri, stored.schema, list(write.partition_by))
+    if write.schema_mode == "merge":
+        require_same_types(uri, _arrow_schema(delta), stored.schema)
+    facts = {PROPERTIES_KEY: json.dumps(dict(write.properties), sort_keys=True)}
+    # Delta refuses a commit if one with the same application id came between; without it two appends both succeed,
+    # and so do two overwrites of a table that has no files yet.
+    claims = [Transaction(APPLICATION, delta.version() + 1)] if write.exclusive else None
+    write_deltalake(  # pyright: ignore[reportCallIssue]  its overloads name one mode each
+        delta,
+        stored,
+        mode="append" if write.adds else "overwrite",  # pyright: ignore[reportArgumentType]
+        schema_mode=write.schema_mode,
+        predicate=write.predicate,
+        commit_properties=CommitProperties(facts, app_transactions=claims),
+    )
+    return delta.version()
+
+
+def _retried(uri: str, attempt: Callable[[], int | None]) -> int | None:
     from deltalake.exceptions import CommitFailedError
     from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -102,7 +132,11 @@ def _retried(uri: str, attempt: Callable[[], int]) -> int:
 
 
 def _storable(table: pa.Table) -> pa.Table:
-    """Return the table in types that every Delta reader knows: microseconds, plain values, all nullable."""
+    return table.cast(_storable_schema(table.schema), safe=False)
+
+
+def _storable_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the types that every Delta reader knows: microseconds, plain values, all nullable."""
     import pyarrow as pa
 
     def stored(kind: pa.DataType) -> pa.DataType:
@@ -110,28 +144,50 @@ def _storable(table: pa.Table) -> pa.Table:
             return kind.value_type
         return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind
 
-    return table.cast(pa.schema([pa.field(f.name, stored(f.type)) for f in table.schema]), safe=False)
+    return pa.schema([pa.field(one.name, stored(one.type)) for one in schema])
 
 
-def _open_or_create(uri: str, schema: pa.Schema, partition_by: list[str]) -> DeltaTable:
+def _open(uri: str) -> DeltaTable | None:
     from deltalake import DeltaTable
 
-    if not DeltaTable.is_deltatable(place(uri)):
-        DeltaTable.create(
-            place(uri), schema=schema, mode="ignore", partition_by=partition_by, configuration=CONFIGURATION
-        )
-    return open_table(uri)
+    return open_table(uri) if DeltaTable.is_deltatable(place(uri)) else None
 
 
-def _require_same_types(uri: str, delta: DeltaTable, schema: pa.Schema) -> None:
+def _create(uri: str, schema: pa.Schema, partition_by: list[str]) -> DeltaTable:
+    """Create an empty table; if another writer was faster, the race for its first version is lost."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    DeltaTable.create(place(uri), schema=schema, mode="ignore", partition_by=partition_by, configuration=CONFIGURATION)
+    delta = open_table(uri)
+    if delta.version() > 0:
+        raise CommitFailedError(uri)
+    return delta
+
+
+def require_same_types(uri: str, held: pa.Schema, new: pa.Schema) -> None:
+    """Check that columns which a table has keep their type.
+
+    Raises:
+        ColumnTypeChanged: One has another type.
+    """
+    before = _delta_types(held)
+    for name, kind in _delta_types(new).items():
+        if before.get(name, kind) != kind:
+            raise ColumnTypeChanged(uri, name, found=_type_name(kind), required=_type_name(before[name]))
+
+
+def _delta_types(schema: pa.Schema) -> dict[str, Any]:
     from deltalake import Schema
 
-    held = {field.name: field.type for field in delta.schema().fields}
-    for field in Schema.from_arrow(schema).fields:
-        if field.name in held and held[field.name] != field.type:
-            found, required = _type_name(field.type), _type_name(held[field.name])
-            raise ColumnTypeChanged(uri, field.name, found=found, required=required)
+    return {one.name: one.type for one in Schema.from_arrow(_storable_schema(schema)).fields}
 
 
 def _type_name(kind: Any) -> str:
     return str(getattr(kind, "type", kind))
+
+
+def _arrow_schema(delta: DeltaTable) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(delta.schema().to_arrow())

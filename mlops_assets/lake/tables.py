@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mlops_assets.lake.commit import PROPERTIES_KEY, commit
+from mlops_assets.lake.commit import PROPERTIES_KEY, Write, commit
 from mlops_assets.lake.delta import TableNotFound, UnhandledFeature, open_table, place
 from mlops_assets.lake.files import read_bytes
 from mlops_assets.lake.uris import join
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WINDOW_COLUMN = "_window"
+PARTITIONED = (WINDOW_COLUMN,)
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,25 @@ def replace_window(uri: str, table: pa.Table, *, window: str) -> int:
         ColumnTypeChanged: A column has another type than in the table.
         WriteContention: Too many concurrent writers.
     """
+    write = Write(in_window(table, window), predicate=predicate_of([window]), partition_by=PARTITIONED, exclusive=False)
+    return _committed(uri, write)
+
+
+def in_window(table: pa.Table, window: str) -> pa.Table:
+    """Return the rows with the hidden column that says to which window they belong."""
     import pyarrow as pa
 
-    keyed = table.append_column(WINDOW_COLUMN, pa.array([window] * table.num_rows, pa.string()))
-    literal = window.replace("'", "''")
-    predicate = f"{WINDOW_COLUMN} = '{literal}'"
-    return commit(uri, keyed, schema_mode="merge", partition_by=[WINDOW_COLUMN], predicate=predicate)
+    return table.append_column(WINDOW_COLUMN, pa.array([window] * table.num_rows, pa.string()))
+
+
+def predicate_of(windows: Sequence[str]) -> str:
+    """Return the predicate that is true for the rows of some windows.
+
+    >>> predicate_of(["a", "b"])
+    "_window in ('a', 'b')"
+    """
+    literals = ", ".join("'" + window.replace("'", "''") + "'" for window in windows)
+    return f"{WINDOW_COLUMN} in ({literals})"
 
 
 def overwrite(uri: str, table: pa.Table, *, properties: Mapping[str, str] | None = None) -> int:
@@ -112,19 +126,50 @@ def overwrite(uri: str, table: pa.Table, *, properties: Mapping[str, str] | None
     Raises:
         WriteContention: Too many concurrent writers.
     """
-    return commit(uri, table, schema_mode="overwrite", partition_by=[], properties=properties)
+    return _committed(uri, Write(table, schema_mode="overwrite", properties=properties or {}))
+
+
+def _committed(uri: str, write: Write) -> int:
+    version = commit(uri, lambda _: write)
+    assert version is not None  # there is something to write
+    return version
 
 
 def commit_properties(uri: str, version: int) -> dict[str, str]:
-    """Return the facts that `overwrite` stored with a version.
+    """Return the facts that were stored with a version.
 
     Raises:
         TableNotFound: No such table or version.
     """
+    return _facts(uri, version) or {}
+
+
+def newest_facts(uri: str, version: int) -> dict[str, str]:
+    """Return the facts that one of our own commits last stored at or before a version; others' commits carry none.
+
+    Raises:
+        TableNotFound: No such table or version.
+    """
+    for earlier in range(version, 0, -1):
+        if (facts := _facts(uri, earlier)) is not None:
+            return facts
+    return {}
+
+
+def windows(uri: str, version: int) -> list[str]:
+    """Return the windows that have rows in a version of a table that is published by window, in order."""
+    import pyarrow as pa
+
+    actions = pa.table(open_table(uri, version).get_add_actions(flatten=True))
+    name = f"partition.{WINDOW_COLUMN}"
+    return sorted(set(actions[name].to_pylist())) if name in actions.column_names else []
+
+
+def _facts(uri: str, version: int) -> dict[str, str] | None:
     try:
         log = read_bytes(join(place(uri), "_delta_log", f"{version:020d}.json"))
     except FileNotFoundError as error:
         raise TableNotFound(uri, version=version, detail="no such version") from error
     actions = [json.loads(line) for line in log.splitlines()]
     facts = next((action["commitInfo"].get(PROPERTIES_KEY) for action in actions if "commitInfo" in action), None)
-    return json.loads(facts or "{}")
+    return None if facts is None else json.loads(facts)
