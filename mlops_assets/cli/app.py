@@ -80,6 +80,19 @@ def demo(
     run_demo(weeks=weeks, restart=restart)
 
 
+@app.command(name="feast-export")
+def feast_export(
+    folder: Annotated[Path, typer.Argument(help="Where the Feast repository goes.", file_okay=False)],
+    view: Annotated[list[str] | None, typer.Option(help="A feature view; again for more. All by default.")] = None,
+    project: Annotated[str, typer.Option(help="Name of the Feast project.")] = "mlops_assets",
+    defs: Defs = None,
+) -> None:
+    """Write feature views as a Feast repository, to be registered with `feast apply`."""
+    from mlops_assets.cli.feast import export
+
+    export(folder, view or [], defs, project)
+
+
 @app.command()
 def held(model: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
     """List the windows that an investigation keeps out of training."""
