@@ -6,7 +6,7 @@ Keep out: heavy imports; definitions load this module.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from mlops_assets.contract.names import ImportPath, Name, Spec
 
@@ -18,6 +18,27 @@ SecretName = Annotated[
         examples=["SHOP_API_TOKEN"],
     ),
 ]
+
+
+PAGING_KEYS = {
+    "auto": (),
+    "single_page": (),
+    "page_number": ("page_param", "first_page", "total_path"),
+    "offset": ("limit", "total_path"),
+    "cursor": ("cursor_path", "cursor_param"),
+    "json_link": ("next_url_path",),
+    "header_link": (),
+}
+NEEDED_TO_PAGE = {"offset": ("limit",), "cursor": ("cursor_path", "cursor_param"), "json_link": ("next_url_path",)}
+SECRET_NAMES = frozenset(
+    {"authorization", "proxyauthorization", "cookie", "xapikey", "apikey", "accesstoken", "token", "password", "secret"}
+)
+
+
+def _without_secrets(values: dict[str, Any]) -> dict[str, Any]:
+    if found := [name for name in values if "".join(filter(str.isalnum, name)).lower() in SECRET_NAMES]:
+        raise ValueError(f"{', '.join(found)} must be under `auth`, by the name of a secret: this file is no secret")
+    return values
 
 
 class BearerAuth(Spec):
@@ -61,7 +82,9 @@ class Paginator(Spec):
     """How the next page is asked for; by default it is found out from the first answer."""
 
     type: Literal["auto", "single_page", "page_number", "offset", "cursor", "json_link", "header_link"] = Field(
-        default="auto", description="auto: found out from the first answer."
+        default="auto",
+        description="auto: links to the next page are followed; without a link, an answer that shows signs of more "
+        "pages is an error, and any other is the only page.",
     )
     page_param: str | None = Field(default=None, description="page_number: name of the parameter (`page`).")
     first_page: int = Field(default=1, description="page_number: number of the first page.")
@@ -71,16 +94,24 @@ class Paginator(Spec):
     cursor_param: str | None = Field(default=None, description="cursor: name of the parameter.")
     next_url_path: str | None = Field(default=None, description="json_link: where the answer has the next address.")
 
+    @model_validator(mode="after")
+    def _complete(self) -> "Paginator":
+        if misplaced := sorted(self.model_fields_set - {"type", *PAGING_KEYS[self.type]}):
+            raise ValueError(f"paginator {self.type}: {', '.join(misplaced)} belong to another type")
+        if missing := [key for key in NEEDED_TO_PAGE.get(self.type, ()) if getattr(self, key) is None]:
+            raise ValueError(f"paginator {self.type} needs {', '.join(missing)}")
+        return self
+
 
 class RestIncremental(Spec):
     """Ask only for rows that are new: by a time, or any value that grows."""
 
-    cursor: str = Field(description="Field of a row that grows, such as `updated_at`.")
+    cursor: str = Field(description="Field of a row that grows, such as `updated_at`; its column must be declared.")
     start_param: str = Field(description="Parameter that asks for rows from a value on.", examples=["since"])
     end_param: str | None = Field(default=None, description="Parameter that asks for rows before a value.")
     initial: str | int | None = Field(default=None, description="Value of the very first load; none: without bound.")
-    format: Literal["iso", "epoch_seconds", "epoch_ms"] = Field(
-        default="iso", description="How times are written in the parameters, when the source is partitioned."
+    format: Literal["iso", "date", "epoch_seconds", "epoch_ms"] = Field(
+        default="iso", description="How times are written in the parameters, and in the rows if they are numbers."
     )
 
 
@@ -93,17 +124,23 @@ class Endpoint(Spec):
     paginator: Paginator = Field(default=Paginator(), description="How the next page is asked for.")
     incremental: RestIncremental | None = Field(default=None, description="Ask only for new rows.")
 
+    _no_secrets = field_validator("params")(_without_secrets)
+
 
 class RestApiSource(Spec):
     """A REST API that answers with JSON."""
 
     type: Literal["rest_api"] = Field(description="Kind of source.")
-    base_url: str = Field(pattern=r"^https?://", description="Address that the paths of the tables are below.")
+    base_url: str = Field(
+        pattern=r"^https?://[^@?]+$", description="Address that the paths of the tables are below; no password in it."
+    )
     headers: dict[str, str] = Field(default={}, description="Fixed headers; secrets belong under `auth`.")
     auth: Auth | None = Field(default=None, description="How the API knows us.")
     timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for one answer.")
     max_attempts: int = Field(default=5, ge=1, description="Tries of one request after 429, 5xx or a lost connection.")
     tables: dict[Name, Endpoint] = Field(min_length=1, description="Where each table is.")
+
+    _no_secrets = field_validator("headers")(_without_secrets)
 
 
 class SqlTable(Spec):
@@ -111,7 +148,9 @@ class SqlTable(Spec):
 
     table: str | None = Field(default=None, description="Its name there; none: the same name.")
     cursor: str | None = Field(
-        default=None, description="Column that grows; later loads read only rows at or after its last value."
+        default=None,
+        description="Column that grows; later loads read only rows at or after its last value. For sources without "
+        "partitions: with them, the window says which rows.",
     )
 
 
@@ -132,7 +171,11 @@ class FileTable(Spec):
         description="Pattern below `url`; with partitions it may hold `%Y`, `%m`, `%d`, `%H` of a window's start.",
         examples=["orders/*.parquet", "orders/%Y/%m/%d/*.csv"],
     )
-    format: Literal["parquet", "csv", "jsonl"] = Field(description="Format of every file.")
+    format: Literal["parquet", "csv", "jsonl"] = Field(
+        description="Format of every file; csv has a header, and csv and jsonl may be compressed (.gz)."
+    )
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="csv: what separates values.")
+    may_be_absent: bool = Field(default=False, description="No matching file means no rows; else it is an error.")
     only_new: bool = Field(
         default=False, description="Read only files modified since the last load (sources without partitions)."
     )

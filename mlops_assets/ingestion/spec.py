@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from mlops_assets.contract.names import Cron, Name, Spec
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.contract.spec import TableSpec
+from mlops_assets.ingestion.source_rules import disagreements
 from mlops_assets.ingestion.source_spec import ExternalSource, Source
 
 PARTITIONED_MODES = ("replace", "history")  # the others would add a window's rows again when it is loaded again
@@ -63,6 +64,12 @@ class IngestionSpec(Spec):
             copied := [name for name, table in self.tables.items() if table.publish != "replace"]
         ):
             raise ValueError(f"tables {copied}: an external table is read in place; remove `publish`")
+        return self
+
+    @model_validator(mode="after")
+    def _source_and_tables_agree(self) -> "IngestionSpec":
+        for disagreement in disagreements(self):
+            raise ValueError(disagreement)
         return self
 
 

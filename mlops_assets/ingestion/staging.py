@@ -5,7 +5,6 @@ Each run has a fresh working folder: two runs that share one load each other's p
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -14,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.contract.types import SchemaChanged, conform, dlt_type, empty
 from mlops_assets.errors import MlopsError
+from mlops_assets.ingestion.sources.opening import open_source
+from mlops_assets.ingestion.sources.reading import Reading
+from mlops_assets.ingestion.sources.secrets import Secrets
+from mlops_assets.ingestion.sources.states import State, restore, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,19 +27,19 @@ if TYPE_CHECKING:
     from mlops_assets.ingestion.spec import IngestionSpec
     from mlops_assets.lake.windows import Window
 
-State = dict[str, Any]  # of one table: JSON, and nobody's business but dlt's
 DATASET = "staged"
 FILE_FORMAT = "parquet"
+BEHIND_CURSOR = 1.05  # dlt puts a cursor at 1: it must see the source's own names
 
 
 class SourceFailed(MlopsError):
     """The source raised an error of its own."""
 
-    def __init__(self, spec: IngestionSpec, window: Window | None, cause: BaseException) -> None:
+    def __init__(self, spec: IngestionSpec, window: Window | None, message: str) -> None:
         of = f" for {window.key}" if window else ""
         super().__init__(
-            f"Source {spec.name} ({spec.source}){of}",
-            found=f"{type(cause).__name__}: {cause}",
+            f"Source {spec.name} ({_kind(spec)}){of}",
+            found=message,
             required="rows, or nothing",
             remedy="Nothing was published. Mend the source (its traceback is above), then run again.",
         )
@@ -47,7 +50,7 @@ class ResourceMissing(MlopsError):
 
     def __init__(self, spec: IngestionSpec, missing: Sequence[str], known: Sequence[str]) -> None:
         super().__init__(
-            f"Source {spec.name} ({spec.source})",
+            f"Source {spec.name} ({_kind(spec)})",
             found=f"the resources {', '.join(known) or 'none'}",
             required=f"also {', '.join(missing)}",
             remedy="Name the tables in the Ingestion file after the dlt resources.",
@@ -71,72 +74,86 @@ class Staged:
     complete: frozenset[str] = frozenset()
 
 
-def stage(  # noqa: PLR0913  three say what, three say how
+def stage(
     spec: IngestionSpec,
     tables: Sequence[str],
     *,
     window: Window | None,
     folder: Path,
     states: Mapping[str, State] | None = None,
-    full: bool = False,  # noqa: ARG001  the cursors of sources come next
+    full: bool = False,
 ) -> Staged:
     """Run the source once and return its rows; its working folder below `folder` is kept only after a failure.
 
     Args:
         tables: Which of the declared tables.
-        window: Handed to the source as (start, end); None calls it with nothing.
-        states: What the last good load of each table left in `Staged.states`; none: the first load.
+        window: The span to read; None for a source without partitions. Windows have no cursor: states are for None.
+        states: What the last good load of each table left in `Staged.states`; none: the first load. A table that
+            is replaced by each load is always read whole.
         full: Read everything again, or as far back as `reconcile.look_back_days`, whatever the states say.
 
     Raises:
         ResourceMissing: The source lacks a table.
         SchemaChanged: A column arrives in another type than declared, or not at all.
+        SecretMissing: A secret that the file names is nowhere to be found.
         SourceFailed: The source raised.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run_folder = Path(tempfile.mkdtemp(prefix=f"{spec.name}-", dir=folder))
+    look_back = spec.reconcile.look_back_days if full else None
+    reading = Reading(spec, tables, window, look_back or spec.lag_days, Secrets())
+    known = {} if window or (full and not look_back) else _continued(spec, tables, states or {})
     try:
-        load_id = _run(spec, tables, window, run_folder)
+        with reading.secrets.out_of_logs():
+            load_id, left = _run(reading, known, run_folder)
         staged = {name: _read(run_folder / DATASET / DATASET / name, spec.tables[name], name) for name in tables}
     except MlopsError:
         raise
-    except Exception as error:
-        raise _clearer(spec, window, error) from error
+    except Exception as error:  # noqa: BLE001  whatever a source raises is told as its failure
+        raise _clearer(reading, error) from _shown(reading.secrets, error)
     shutil.rmtree(run_folder, ignore_errors=True)
-    return Staged(load_id, staged, dict(states or {}), frozenset(tables))
+    kept = {} if window else _continued(spec, tables, left)
+    return Staged(load_id, staged, kept, frozenset(tables) - set(known))
 
 
-def _run(spec: IngestionSpec, tables: Sequence[str], window: Window | None, folder: Path) -> str:
+def _continued(spec: IngestionSpec, tables: Sequence[str], states: Mapping[str, State]) -> dict[str, State]:
+    return {name: states[name] for name in tables if name in states and spec.tables[name].publish != "replace"}
+
+
+def _run(reading: Reading, states: Mapping[str, State], folder: Path) -> tuple[str, dict[str, State]]:
     import dlt
 
     dlt.config["runtime.dlthub_telemetry"] = False  # nothing phones home
-    source = _source(spec, tables, window)
+    source = _checked(open_source(reading), reading)
     pipeline = dlt.pipeline(
-        spec.name,
+        reading.spec.name,
         destination=dlt.destinations.filesystem(str(folder / DATASET)),
         dataset_name=DATASET,
         pipelines_dir=str(folder / "pipelines"),
     )
-    return pipeline.run(source, loader_file_format=FILE_FORMAT).loads_ids[0]
+    restore(pipeline, source, states)
+    load_id = pipeline.run(source, loader_file_format=FILE_FORMAT).loads_ids[0]
+    return load_id, taken(pipeline, source, reading.tables)
 
 
-def _source(spec: IngestionSpec, tables: Sequence[str], window: Window | None) -> Any:
-    module, _, function = str(spec.source).partition(":")
-    make: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    source = make(window.start, window.end) if window else make()
-    if missing := [name for name in tables if name not in source.resources]:
-        raise ResourceMissing(spec, missing, list(source.resources))
+def _checked(source: Any, reading: Reading) -> Any:
+    from dlt.extract.items_transform import MapItem
+
+    if missing := [name for name in reading.tables if name not in source.resources]:
+        raise ResourceMissing(reading.spec, missing, list(source.resources))
     source.max_table_nesting = 0  # nested values stay in their row, as JSON
-    for name in tables:
-        declared = spec.tables[name]
+    for name in reading.tables:
+        declared = reading.spec.tables[name]
         hints = {column: dlt_type(kind) for column, kind in declared.columns.items()}
         source.resources[name].apply_hints(columns=hints, schema_contract={"data_type": "freeze"})
-        source.resources[name].add_map(_door(name, declared, source.schema.naming.normalize_identifier))
-    return source.with_resources(*tables)
+        door = MapItem(_door(name, declared, source.schema.naming.normalize_identifier))
+        door.placement_affinity = BEHIND_CURSOR
+        source.resources[name].add_step(door)
+    return source.with_resources(*reading.tables)
 
 
 def _door(name: str, spec: TableSpec, normalized: Callable[[str], str]) -> Callable[[Any], Any]:
-    """Return the check of Arrow data before dlt sees it: dlt would let other types pass and fill absent columns."""
+    """Return the check of Arrow data before dlt writes it: dlt would let other types pass and fill absent columns."""
     import pyarrow as pa
 
     def checked(item: Any) -> Any:
@@ -159,7 +176,11 @@ def _read(folder: Path, spec: TableSpec, name: str) -> pa.Table:
     return conform(pa.concat_tables(parts, promote_options="permissive"), spec.columns, name=name)
 
 
-def _clearer(spec: IngestionSpec, window: Window | None, error: Exception) -> MlopsError:
+def _kind(spec: IngestionSpec) -> str:
+    return spec.source if isinstance(spec.source, str) else spec.source.type
+
+
+def _clearer(reading: Reading, error: Exception) -> MlopsError:
     from dlt.common.schema.exceptions import DataValidationError
 
     causes = list(_causes(error))
@@ -167,8 +188,15 @@ def _clearer(spec: IngestionSpec, window: Window | None, error: Exception) -> Ml
         if isinstance(cause, MlopsError):
             return cause
         if isinstance(cause, DataValidationError):
-            return _schema_changed(spec, cause)
-    return SourceFailed(spec, window, causes[-1])
+            return _schema_changed(reading.spec, cause)
+    message = f"{type(causes[-1]).__name__}: {causes[-1]}"
+    return SourceFailed(reading.spec, reading.window, reading.secrets.masked(message))
+
+
+def _shown(secrets: Secrets, error: Exception) -> Exception | None:
+    """Return the error as the cause to show, unless a message in its chain holds a secret."""
+    texts = [str(cause) for cause in _causes(error)]
+    return error if texts == [secrets.masked(text) for text in texts] else None
 
 
 def _schema_changed(spec: IngestionSpec, error: Any) -> SchemaChanged:
