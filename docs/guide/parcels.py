@@ -47,7 +47,7 @@ def senders() -> pd.DataFrame:
 
 
 def parcels() -> pd.DataFrame:
-    """Return every parcel; long queues, bad packing and distance make it late. One in fifty is lost."""
+    """Return every parcel; long queues, bad packing and distance make it late. One in fifty is lost, twelve are misweighed."""
     rng, rows = np.random.default_rng(3), WEEKS * PER_WEEK
     shipped = pd.Series(START + pd.to_timedelta(np.sort(rng.uniform(0, WEEKS * 7 * 24 * 3600 - 1, rows)), unit="s"))
     frame = pd.DataFrame(
@@ -61,13 +61,16 @@ def parcels() -> pd.DataFrame:
         }
     )
     hour = frame["shipped_at"].dt.floor("h") - pd.Timedelta(hours=1)
-    waiting = frame.assign(hour_start=hour).merge(queues(), on=["depot", "hour_start"], how="left")["waiting"].fillna(60)
+    waiting = (
+        frame.assign(hour_start=hour).merge(queues(), on=["depot", "hour_start"], how="left")["waiting"].fillna(60)
+    )
     grade = senders().set_index("sender_id")["packing_grade"].loc[frame["sender_id"]].to_numpy()
     logit = -1.2 + (waiting - 60) / 30 + (frame["distance_km"] - 450) / 300 + (3 - grade) / 2
     late = rng.random(rows) < 1 / (1 + np.exp(-logit))
     hours = np.where(late, rng.uniform(49, 90, rows), rng.uniform(10, 48, rows))
     frame["delivered_at"] = (frame["shipped_at"] + pd.to_timedelta(hours, unit="h")).dt.floor("s")
     frame.loc[rng.random(rows) < 0.02, "delivered_at"] = pd.NaT
+    frame.loc[rng.choice(rows, 12, replace=False), "weight_kg"] = -1.0
     return frame
 
 

@@ -1,0 +1,93 @@
+"""The guide to one's own data, followed to the letter: PostgreSQL, a REST API and Parquet files, to an answer of the server."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from services import postgres  # noqa: F401  a fixture
+from shop.location import free_port
+
+from mlops_assets.lake import tables
+from tests.conftest import ROOT
+
+GUIDE = "docs/guide/your-own-data.md"
+COPIED = ("mlops_assets", "dlt_pipelines", "docs", "workspace.yaml", "pyproject.toml", ".dlt")
+FILE = re.compile(r"^`(\S+\.yaml)`:\n\n```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMANDS = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TOKEN = "a-token-of-your-choice"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the guide's commands left behind."""
+
+    folder: Path
+    output: str
+
+    @property
+    def lake(self) -> str:
+        return str(self.folder / ".mlops" / "lake" / "dev")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixture
+    text = (checkout / GUIDE).read_text()
+    text = re.sub(r"(?<=PARCELS_DATABASE_URL=)\S+", postgres, text)
+    api, serve = str(free_port()), str(free_port())
+    text = text.replace("8765", api).replace("my_data &", f"my_data --port {api} &")
+    text = text.replace("localhost:8080", f"localhost:{serve}").replace(
+        "mlops serve &", f"mlops serve --port {serve} &"
+    )
+    for name, content in FILE.findall(text):
+        (checkout / name).parent.mkdir(parents=True)
+        (checkout / name).write_text(content)
+    lines = [line.removeprefix("$ ") for block in COMMANDS.findall(text) for line in block.splitlines()]
+    script = "\n".join(["set -e", *(line for line in lines if not line.startswith("source "))])
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "DAGSTER_"))}
+    environ |= {"PATH": f"{Path(sys.executable).parent}:{environ['PATH']}", "PYTHONPATH": str(checkout)}
+    log = checkout / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            ["bash", "-c", script], cwd=checkout, env=environ, stdout=file, stderr=file, start_new_session=True
+        )
+        code = process.wait(timeout=280)
+    os.killpg(process.pid, signal.SIGTERM)  # the stand-in and the server
+    assert code == 0, log.read_text()[-5000:]
+    return Followed(checkout, log.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_the_guide_leads_from_three_systems_to_an_answer(followed: Followed) -> None:
+    answer = json.loads(followed.output.splitlines()[-1])
+    (probability,) = answer["predictions"]
+
+    assert 0.5 < probability < 1  # badly packed, far away, into a long queue
+    assert tables.read(f"{followed.lake}/raw/depots/queues").num_rows == 3 * 26 * 7 * 24
+    assert tables.read(f"{followed.lake}/raw/senders/senders").num_rows == 80
+    parcels, set_aside = (tables.read(f"{followed.lake}/{area}/parcels/parcels") for area in ("raw", "quarantine"))
+    assert (parcels.num_rows, set_aside.num_rows) == (26 * 700 - 12, 12)
+    assert set(map(tuple, set_aside["failed_rules"].to_pylist())) == {("range_weight_kg",)}
+
+    kept = [path for path in (followed.folder / ".mlops").rglob("*") if path.is_file()]
+
+    assert len(kept) > 100
+    assert [path for path in kept if TOKEN.encode() in path.read_bytes()] == []
+    assert TOKEN not in followed.output
