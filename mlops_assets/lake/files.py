@@ -66,6 +66,18 @@ def list_files(prefix: str) -> list[str]:
     return sorted(uri for uri in found if not uri.endswith(TEMPORARY_SUFFIX))
 
 
+def list_folders(prefix: str) -> list[str]:
+    """Return the URIs of the folders directly in the folder `prefix`, sorted."""
+    if is_local(prefix):
+        folder = local_path(prefix)
+        return sorted(str(path) for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    from pyarrow.fs import FileSelector, FileType
+
+    store, key = open_store(prefix)
+    found = store.get_file_info(FileSelector(key, allow_not_found=True))
+    return sorted(f"{scheme(prefix)}://{info.path}" for info in found if info.type == FileType.Directory)
+
+
 def _local_files(folder: str) -> list[str]:
     return [str(path) for path in local_path(folder).rglob("*") if path.is_file()]
 

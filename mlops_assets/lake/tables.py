@@ -136,12 +136,12 @@ def _committed(uri: str, write: Write) -> int:
 
 
 def commit_properties(uri: str, version: int) -> dict[str, str]:
-    """Return the facts that were stored with a version.
+    """Return the facts that hold at a version: those of its commit, or of the one that a vacuum came after.
 
     Raises:
         TableNotFound: No such table or version.
     """
-    return _facts(uri, version) or {}
+    return newest_facts(uri, version)
 
 
 def newest_facts(uri: str, version: int) -> dict[str, str]:
