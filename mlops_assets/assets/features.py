@@ -28,7 +28,7 @@ def feature_view_asset(spec: FeatureViewSpec, folder: Path) -> dg.AssetsDefiniti
         description=f"{spec.description}\n\n```sql\n{sql}\n```",
     )
     def feature_view(lake: LakeResource) -> dg.MaterializeResult:
-        from mlops_assets.features.compute import refresh_view
+        from mlops_assets.features.refresh import refresh_view
         from mlops_assets.lake.tables import snapshot
 
         refreshed = refresh_view(spec, sql, lake=lake.root)

@@ -61,20 +61,20 @@ def test_times_without_a_zone_and_dates_count_as_utc(shop):
 
 
 @pytest.mark.parametrize(
-    ("column", "minimum", "mean", "maximum", "null_share"),
+    ("column", "minimum", "mean", "maximum", "null_share", "distinct"),
     [
-        ("case when amount < 3 then amount end", 1.0, 1.5, 2.0, 1 / 3),
-        ("amount::decimal(9, 2)", 1.0, 2.0, 3.0, 0.0),
-        ("order_id", 1.0, 2.0, 3.0, 0.0),
-        ("customer", None, None, None, 0.0),
-        ("null::double", None, None, None, 1.0),
+        ("case when amount < 3 then amount end", 1.0, 1.5, 2.0, 1 / 3, 2),
+        ("amount::decimal(9, 2)", 1.0, 2.0, 3.0, 0.0, 3),
+        ("order_id", 1.0, 2.0, 3.0, 0.0, 3),
+        ("customer", None, None, None, 0.0, 2),
+        ("null::double", None, None, None, 1.0, 0),
     ],
 )
-def test_statistics_of_a_feature(shop, column, minimum, mean, maximum, null_share):
+def test_statistics_of_a_feature(shop, column, minimum, mean, maximum, null_share, distinct):
     (refreshed,) = shop.refresh(view(SIMPLE.replace("amount", column), feature="spent"))
 
     found = refreshed.statistics["spent"]
-    assert (found.minimum, found.mean, found.maximum) == (minimum, mean, maximum)
+    assert (found.minimum, found.mean, found.maximum, found.distinct) == (minimum, mean, maximum, distinct)
     assert found.null_share == pytest.approx(null_share)
 
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 import mlops_assets
-from mlops_assets.features.compute import refresh_view
 from mlops_assets.features.definition import VectorDefinition, read_definition
 from mlops_assets.features.leakage import check_leakage
+from mlops_assets.features.refresh import refresh_view
 from mlops_assets.features.spec import FeatureViewSpec, RequestSpec, SpineSpec
 from mlops_assets.features.training_set import TrainingSet, build_training_set
 from mlops_assets.ingestion.ingest import ingest

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from mlops_assets.contract.spec import KnownAtSpec
-from mlops_assets.features.compute import Refreshed, refresh_view
 from mlops_assets.features.definition import VectorDefinition, View
 from mlops_assets.features.leakage import Leakage, check_leakage
+from mlops_assets.features.refresh import Refreshed, refresh_view
 from mlops_assets.features.request import Request
 from mlops_assets.features.spec import FeatureViewSpec, SpineSpec
 from mlops_assets.features.training_set import TrainingSet, build_training_set
