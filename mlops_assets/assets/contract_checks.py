@@ -7,19 +7,13 @@ import dagster as dg
 
 from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.contract.checks import check_names
+from mlops_assets.contract.conditions import conditions
 from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
     from mlops_assets.contract.findings import Finding
     from mlops_assets.ingestion.ingest import Published
 
-BUILT_IN = {
-    "in_window": "Every row lies in the window that the source was asked for.",
-    "unique_key": "No two rows share their key.",
-    "row_count": "The number of rows is in its declared band.",
-    "freshness": "The newest row is not older than declared.",
-    "no_corrections": "No row that was published before has changed.",
-}
 EFFECTS = {
     "warn": "Otherwise it is reported.",
     "quarantine": "Rows that break it are set aside.",
@@ -37,14 +31,19 @@ def contract_check_specs(
 ) -> Iterator[dg.AssetCheckSpec]:
     """Yield one spec for each check of a table."""
     declared = spec.tables[table]
-    conditions = {rule.name: f"`{rule.sql}` is true in every row." for rule in declared.rules}
+    described = conditions(declared)
     for name, severity in check_names(declared):
         yield dg.AssetCheckSpec(
             name,
             asset=raw_key(f"{spec.name}/{table}"),
-            description=f"{(BUILT_IN | conditions).get(name, 'Nulls stay below the declared share.')} {EFFECTS[severity]}",
+            description=f"{described[name]} {EFFECTS[severity]}",
             blocking=severity == "block",
             partitions_def=windows,
+            metadata={
+                "contract_version": declared.version,
+                "owners": ", ".join(declared.owners or spec.owners) or "nobody",
+                "severity": severity,
+            },
         )
 
 
@@ -55,23 +54,27 @@ def contract_check_results(
     found = [(part.window, finding) for part in parts for finding in part.findings]
     if len(parts) > 1:
         for window, finding in found:
-            evaluation = dg.AssetCheckEvaluation(key, finding.rule, partition=window, **_outcome([finding]))
+            evaluation = dg.AssetCheckEvaluation(key, finding.rule, partition=window, **_outcome([(window, finding)]))
             context.log_event(evaluation)  # pyright: ignore[reportArgumentType]  it takes check evaluations too
     for name in dict.fromkeys(finding.rule for _, finding in found):
         if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
-            outcome = _outcome([finding for _, finding in found if finding.rule == name])
+            outcome = _outcome([one for one in found if one[1].rule == name])
             yield dg.AssetCheckResult(asset_key=key, check_name=name, **outcome)
 
 
-def _outcome(findings: Sequence["Finding"]) -> dict[str, Any]:
-    failed = [finding for finding in findings if not finding.passed]
-    worst = (failed or list(findings))[0]
+def _outcome(found: Sequence[tuple[str | None, "Finding"]]) -> dict[str, Any]:
+    failed = [one for one in found if not one[1].passed]
+    window, worst = (failed or list(found))[0]
     severity = dg.AssetCheckSeverity.ERROR if worst.severity == "block" else dg.AssetCheckSeverity.WARN
     metadata: dict[str, dg.MetadataValue] = {
-        "failed_rows": dg.MetadataValue.int(sum(finding.failed for finding in findings)),
-        "rows": dg.MetadataValue.int(sum(finding.total for finding in findings)),
+        "failed_rows": dg.MetadataValue.int(sum(finding.failed for _, finding in found)),
+        "rows": dg.MetadataValue.int(sum(finding.total for _, finding in found)),
     }
+    if len(found) > 1 and failed:
+        broken = [(key, one.failed, one.total, one.detail) for key, one in failed]
+        metadata["windows"] = markdown_table(("window", "failed", "rows", "found"), broken)
     if worst.sample:
         header = list(worst.sample[0])
         metadata["sample"] = markdown_table(header, [[row.get(name) for name in header] for row in worst.sample])
-    return {"passed": not failed, "severity": severity, "description": worst.detail, "metadata": metadata}
+    detail = f"{window}: {worst.detail}" if len(found) > 1 and failed else worst.detail
+    return {"passed": not failed, "severity": severity, "description": detail, "metadata": metadata}

@@ -88,7 +88,7 @@ def conform(table: pa.Table, columns: Mapping[str, str], *, name: str) -> pa.Tab
 
     declared = {column: _conformed(table, column, kind, name) for column, kind in columns.items()}
     extra = {
-        column: table[column]
+        column: _plain(table[column])
         for column in table.column_names
         if column not in columns and not column.startswith("_dlt") and not pa.types.is_null(table[column].type)
     }
@@ -119,6 +119,20 @@ def _decoded(array: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+
+def _plain(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values in the type in which the lake gives them back, so that only a change looks like one."""
+    import pyarrow as pa
+
+    array = _decoded(array)
+    if _is_text(array.type):
+        return array.cast(pa.string())
+    if _is_bytes(array.type):
+        return array.cast(pa.binary())
+    if pa.types.is_timestamp(array.type):
+        return array.cast(pa.timestamp("us", "UTC" if array.type.tz else None), safe=False)
+    return array
 
 
 def _is_same_kind(found: pa.DataType, required: pa.DataType) -> bool:

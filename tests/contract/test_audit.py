@@ -6,43 +6,21 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from contract.judging import finding, judge
 from hypothesis import given
 from hypothesis import strategies as st
-from ingestion.world import NOW, day, order, orders, shop_spec
+from ingestion.world import NOW, order, orders, shop_spec
 
-from mlops_assets.contract.audit import Audit, RuleDoesNotRun, audit
 from mlops_assets.contract.checks import check_names
+from mlops_assets.contract.scan import RuleDoesNotRun
 from mlops_assets.contract.types import SchemaChanged
-from mlops_assets.lake.engine import connect
 from mlops_assets.lake.tables import overwrite, snapshot
-from mlops_assets.lake.windows import Window
 
-FIRST_DAY = day(1)
 RULES = [
     {"name": "city_present", "sql": "city is not null"},
     {"name": "amount_range", "sql": "amount between 0 and 5"},
     {"name": "amount_usual", "sql": "amount < 3", "severity": "warn"},
 ]
-
-
-def judge(
-    table: pa.Table,
-    *,
-    window: Window | None = FIRST_DAY,
-    now=NOW,
-    published=None,
-    partitioned=True,
-    earlier_rows=(),
-    **declared: Any,
-) -> Audit:
-    spec = shop_spec(partitioned=partitioned, **declared).tables["orders"]
-    with connect() as con:
-        held: dict[str, Any] = {"published": published, "earlier_rows": earlier_rows}
-        return audit(con, table, spec, name="shop/orders", window=window, load_id="L1", now=now, **held)
-
-
-def finding(outcome: Audit, rule: str):
-    return next(finding for finding in outcome.findings if finding.rule == rule)
 
 
 @given(
@@ -156,7 +134,7 @@ def test_freshness_counts_to_the_end_of_the_window_or_to_now(now, passed):
 def test_freshness_of_a_whole_table_counts_to_now(hours, passed):
     now = datetime(2024, 3, 1 + hours // 24, 12 + hours % 24, tzinfo=UTC)
     declared: dict[str, Any] = {"freshness_days": 1, "time_column": "placed_at"}
-    outcome = judge(orders(order(1, 1, hour=12)), window=None, now=now, partitioned=False, **declared)
+    outcome = judge(orders(order(1, 1, hour=12)), window=None, now=now, **declared)
     assert finding(outcome, "freshness").passed is passed
 
 

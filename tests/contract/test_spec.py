@@ -96,22 +96,38 @@ def test_every_key_of_a_file_says_what_it_is_for():
 
 def test_check_names_need_no_data_and_follow_the_contract():
     bare = shop_spec(partitioned=False, key=[]).tables["orders"]
-    assert check_names(bare) == []
+    assert check_names(bare) == [("schema_unchanged", "warn")]
     full = shop_spec(
         rules=[{"name": "cheap", "sql": "amount < 9", "severity": "block"}],
+        accepted_values=[{"column": "city", "values": ["Oslo"]}],
+        ranges=[{"column": "amount", "min": 0, "severity": "warn"}],
+        python={"schema": "shop:schema"},
+        checks=[{"name": "usual", "sql": "select true", "severity": "block"}],
         row_count={"min": 1, "severity": "block"},
         null_share=[{"column": "city", "max": 0.5}],
         freshness_days=1,
+        new_columns="refuse",
     ).tables["orders"]
     assert check_names(full) == [
         ("cheap", "block"),
+        ("accepted_city", "quarantine"),
+        ("range_amount", "warn"),
         ("in_window", "quarantine"),
         ("unique_key", "quarantine"),
+        ("pandera", "quarantine"),
+        ("usual", "block"),
         ("row_count", "block"),
         ("null_share_city", "warn"),
         ("freshness", "warn"),
         ("no_corrections", "warn"),
+        ("schema_unchanged", "block"),
     ]
+
+
+def test_a_table_that_is_there_for_changes_does_not_report_them():
+    history = shop_spec(publish="history").tables["orders"]
+    upsert = shop_spec(publish="upsert", newest_by="placed_at", partitioned=False).tables["orders"]
+    assert [("no_corrections", "warn") in check_names(table) for table in (history, upsert)] == [False, False]
 
 
 def test_loading_specs_loads_nothing_heavy():

@@ -11,7 +11,7 @@ import pytest
 from ingestion import feed
 from ingestion.world import Shop, day, order, orders, shop_spec
 
-from mlops_assets.contract.audit import RuleDoesNotRun
+from mlops_assets.contract.scan import RuleDoesNotRun
 from mlops_assets.contract.types import SchemaChanged
 from mlops_assets.contract.verdict import (
     NothingPublished,
