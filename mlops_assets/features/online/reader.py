@@ -1,0 +1,167 @@
+"""What a server reads within a request: the features of several views for some entities, in the order of a model.
+
+The path of a read is short on purpose: one key and one decoded tuple for each entity and view, one read of the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.errors import MlopsError
+from mlops_assets.features.online.packing import Packer, from_micros, to_micros
+from mlops_assets.features.online.schema import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from mlops_assets.features.online.packing import Row
+    from mlops_assets.features.online.store import OnlineStore, StoredView
+
+TIMES = 2  # `usable_at` and `event_timestamp` stand before the features of a row
+
+
+class SchemaMismatch(MlopsError):
+    """The store holds rows of another definition, or of other types, than the reader expects."""
+
+    def __init__(self, expected: Schema, found: Schema) -> None:
+        super().__init__(
+            f"online_features/{expected.view}",
+            found=f"rows of schema {found.hash[:12]} ({_difference(expected, found)})",
+            required=f"schema {expected.hash[:12]}",
+            remedy=f"Materialise `features/{expected.view}` and `online_features/{expected.view}`, or serve a model that "
+            "was trained on what the store holds.",
+        )
+
+
+class UnknownFeature(MlopsError):
+    """A reader was asked for a feature that none of its views has."""
+
+    def __init__(self, reference: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"feature {reference}",
+            found="no such feature",
+            required=f"one of {', '.join(known)}",
+            remedy="Correct the reference, or give the reader the schema of its view.",
+        )
+
+
+@dataclass(frozen=True)
+class OnlineFeatures:
+    """Features of some entities.
+
+    Attributes:
+        columns: The values by feature, in the model's order; null where the offline join would give null.
+        features_as_of: By entity, the oldest `event_timestamp` among the views that had a value; None if none had.
+    """
+
+    columns: dict[str, Sequence[Any]]
+    features_as_of: list[datetime | None]
+
+
+class OnlineReader:
+    """Reads the features of one model.
+
+    Args:
+        schemas: What the model expects of each view (`schema.view_schema`).
+        features: The features as `<view>:<feature>`, in the model's order.
+
+    Raises:
+        UnknownFeature: A feature is in none of the schemas.
+    """
+
+    def __init__(self, store: OnlineStore, schemas: Sequence[Schema], features: Sequence[str]) -> None:
+        self._store = store
+        self._views = [_View(schema) for schema in schemas]
+        places = [place for schema in schemas for place in _places(schema)]
+        for reference in features:
+            if reference not in places:
+                raise UnknownFeature(reference, [place for place in places if place])
+        self._names = [reference.partition(":")[2] for reference in features]
+        self._pick = _picker([places.index(reference) for reference in features])
+
+    def read(self, entities: Sequence[Mapping[str, Any]], *, now: datetime) -> OnlineFeatures:
+        """Return the features of each entity as they can be used at `now`.
+
+        Args:
+            entities: Values of the entity columns of every view; a null entity has null features.
+
+        Raises:
+            NotOnline: A view was never materialised.
+            SchemaMismatch: The store holds rows of another kind.
+            WrongEntity: A column is missing, or its value has another type.
+        """
+        keys = [view.keys(entities) for view in self._views]
+        wanted = [(view.name, [key for key in some if key]) for view, some in zip(self._views, keys, strict=True)]
+        found = self._store.read(wanted)
+        at = to_micros(now)
+        parts = [
+            view.rows(some, stored, packed, at)
+            for view, some, (stored, packed) in zip(self._views, keys, found, strict=True)
+        ]
+        rows = parts[0] if len(parts) == 1 else [tuple(chain(*row)) for row in zip(*parts, strict=True)]
+        columns = zip(*map(self._pick, rows), strict=True) if rows else [()] * len(self._names)
+        return OnlineFeatures(dict(zip(self._names, columns, strict=True)), list(map(_as_of, zip(*parts, strict=True))))
+
+
+class _View:
+    """One view of a reader."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.name = schema.view
+        self._schema = schema
+        self._packer = Packer(schema)
+        self._nothing: Row = (None,) * (TIMES + len(schema.features))
+        self._seen: Schema | None = None
+
+    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        return list(map(self._packer.key, entities))
+
+    def rows(
+        self, keys: Sequence[bytes | None], stored: StoredView, packed: Sequence[bytes | None], at: int
+    ) -> list[Row]:
+        """Return the row of each key as it can be used at `at`: both times, then the features, all None without one."""
+        if stored.schema is not self._seen:
+            self._require(stored.schema)
+        oldest = None if self._schema.ttl_us is None else at - self._schema.ttl_us
+        unpack, nothing = self._packer.unpack, self._nothing
+        rows: list[Row] = []
+        values = iter(packed)
+        for key in keys:
+            value = next(values) if key else None
+            row = unpack(value) if value else nothing
+            is_usable = value is not None and row[0] <= at and (oldest is None or row[1] >= oldest)
+            rows.append(row if is_usable else nothing)
+        return rows
+
+    def _require(self, schema: Schema) -> None:
+        if schema != self._schema:
+            raise SchemaMismatch(self._schema, schema)
+        self._seen = schema
+
+
+def _places(schema: Schema) -> list[str]:
+    """Return what stands where in a decoded row."""
+    return ["", "", *(f"{schema.view}:{name}" for name, _ in schema.features)]
+
+
+def _picker(positions: Sequence[int]) -> Callable[[Row], Row]:
+    if len(positions) == 1:
+        return itemgetter(slice(positions[0], positions[0] + 1))
+    return itemgetter(*positions) if positions else lambda _: ()
+
+
+def _as_of(rows: tuple[Row, ...]) -> datetime | None:
+    times = [row[1] for row in rows if row[1] is not None]
+    return from_micros(min(times)) if times else None
+
+
+def _difference(expected: Schema, found: Schema) -> str:
+    """Say in what two schemas of a view differ."""
+    if expected.definition != found.definition:
+        return f"definition {found.definition[:12]} instead of {expected.definition[:12]}"
+    pairs = {*found.entity, *found.features} ^ {*expected.entity, *expected.features}
+    return ", ".join(f"{name}: {kind}" for name, kind in sorted(pairs)) or "another order of features"
