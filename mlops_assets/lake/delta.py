@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import MlopsError
@@ -67,3 +68,13 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
 def place(uri: str) -> str:
     """Return a URI as Delta wants it."""
     return str(local_path(uri)) if is_local(uri) else uri
+
+
+def history(uri: str) -> list[tuple[int, datetime]]:
+    """Return the versions of a table with the times of their commits, newest first.
+
+    Raises:
+        TableNotFound: No table.
+    """
+    commits = open_table(uri).history()
+    return [(one["version"], datetime.fromtimestamp(one["timestamp"] / 1000, UTC)) for one in commits]
