@@ -99,13 +99,14 @@ def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: S
 def _materializations(
     context: dg.AssetExecutionContext, source: str, table: str, parts: Sequence["Published"]
 ) -> Iterator[dg.MaterializeResult]:
-    raw, quarantine = raw_key(f"{source}/{table}"), dg.AssetKey(["quarantine", source, table])
-    for part in parts:
-        context.add_asset_metadata(_raw_metadata(part), asset_key=raw, partition_key=part.window)
-        context.add_asset_metadata(_quarantine_metadata(part), asset_key=quarantine, partition_key=part.window)
-    yield dg.MaterializeResult(asset_key=raw)
-    if quarantine in context.selected_asset_keys:
-        yield dg.MaterializeResult(asset_key=quarantine)
+    describe = {
+        raw_key(f"{source}/{table}"): _raw_metadata,
+        dg.AssetKey(["quarantine", source, table]): _quarantine_metadata,
+    }
+    for key in [key for key in describe if key in context.selected_asset_keys]:
+        for part in parts:
+            context.add_asset_metadata(describe[key](part), asset_key=key, partition_key=part.window)
+        yield dg.MaterializeResult(asset_key=key)
 
 
 def _raw_metadata(part: "Published") -> dict[str, Any]:

@@ -49,6 +49,16 @@ def test_the_same_window_twice_gives_the_same_rows_and_rows_gone_at_the_source_a
     assert left == set(range(0, 420, 2))
 
 
+@pytest.mark.parametrize("area", ["raw", "quarantine"])
+def test_a_table_or_its_quarantine_can_be_materialised_alone(shop: Shop, area: str) -> None:
+    key = dg.AssetKey([area, "shop", "orders"])
+
+    done = shop.replay.run("shop_ingest", partition=shop.key(0), only=[key])
+
+    assert [event.asset_key for event in done.get_asset_materialization_events()] == [key]
+    assert rows(shop).num_rows == 420
+
+
 def test_metadata_of_a_window_has_rows_place_load_and_schema_changes(shop: Shop) -> None:
     shop.ingest(0, 2)
 
