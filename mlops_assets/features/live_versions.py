@@ -10,7 +10,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
-from mlops_assets.features.changes import table_of
 from mlops_assets.features.compute import SOURCES
 from mlops_assets.features.training_set import MANIFEST
 from mlops_assets.lake.delta import history
@@ -89,5 +88,6 @@ def _newest_since(uri: str, since: datetime) -> Iterator[int]:
 
 
 def _raw(sources: dict[str, int]) -> Iterator[Reference]:
+    """Yield the tables behind references such as `shop/orders` and `shop/orders@current`."""
     for reference, version in sources.items():
-        yield f"raw/{table_of(reference)}", int(version)
+        yield f"raw/{reference.partition('@')[0]}", int(version)
