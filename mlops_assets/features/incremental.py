@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.changes import ChangeUnknown, earliest_change
+from mlops_assets.features.comparison import compare
 from mlops_assets.features.compute import compute_view, key_of
-from mlops_assets.features.leak_finding import differences
 from mlops_assets.features.stored import block_start
 from mlops_assets.lake.commit import require_same_types
 from mlops_assets.lake.engine import attach, attach_arrow, quoted
@@ -135,7 +135,7 @@ def _require_same(
     span = f"between {start.isoformat()} and {end.isoformat()}"
     if not rows.num_rows:
         raise LookbackUnproven(spec, found=f"no row {span} to compare")
-    found = differences(con, rows, computed, keys=key_of(spec), names=list(spec.features), at=end)
+    found = compare(con, rows, computed, keys=key_of(spec), names=list(spec.features))
     if found or rows.num_rows != computed.num_rows:
-        names = ", ".join(one.feature for one in found) or f"{computed.num_rows:,} rows instead of {rows.num_rows:,}"
+        names = ", ".join(one.column for one in found) or f"{computed.num_rows:,} rows instead of {rows.num_rows:,}"
         raise LookbackUnproven(spec, found=f"other values {span}: {names}")

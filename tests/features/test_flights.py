@@ -134,3 +134,26 @@ def test_departure_delays_of_an_airport_are_those_of_a_loop(built, flights):
         expected = hour["dep_delay"].mean() if end else None
         assert row["origin_dep_delay_1h"] == (None if expected is None else pytest.approx(expected, rel=1e-12))
         assert row["origin_departures_1h"] == (len(hour) if end else None)
+
+
+LOOKBACK_DAYS = {"carrier_delay": 10, "origin_delay": 2, "origin_weather": 1}
+
+
+def test_a_refresh_by_lookback_gives_the_view_of_all_weeks(lake, sources, definition, tmp_path):
+    spec = sources["nycflights"]
+    windows = spec.partitions.windows(NOW)[:WEEKS]
+    own, time_columns = str(tmp_path / "lake"), {f"nycflights/{name}": "time_hour" for name in spec.tables}
+    views = [view for view in definition.views if view.spec.name in LOOKBACK_DAYS]
+    modes = []
+    for part in (windows[:-1], windows[-1:]):
+        ingest(spec, list(spec.tables), windows=part, lake=own, folder=tmp_path / "load", now=NOW)
+        for view in views:
+            wanted = view.spec.model_copy(update={"lookback_days": LOOKBACK_DAYS[view.spec.name]})
+            found = refresh_view(wanted, view.sql, lake=own, time_columns=time_columns)
+            modes.append((found.scope.mode, found.scope.reason))
+
+    assert [mode for mode, _ in modes] == ["full"] * 3 + ["incremental"] * 3, modes
+    for view in views:
+        order = [(name, "ascending") for name in (*view.spec.entity, "event_timestamp", "known_at")]
+        one, whole = (read(f"{root}/features/{view.spec.name}").sort_by(order) for root in (own, lake))
+        assert one.equals(whole), view.spec.name
