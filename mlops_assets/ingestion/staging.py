@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.contract.types import SchemaChanged, conform, dlt_type, empty
+from mlops_assets.contract.types import conform, dlt_type, empty
 from mlops_assets.errors import MlopsError
+from mlops_assets.ingestion.sources.failures import ResourceMissing, clearer, shown
 from mlops_assets.ingestion.sources.opening import open_source
 from mlops_assets.ingestion.sources.reading import Reading
 from mlops_assets.ingestion.sources.secrets import Secrets
 from mlops_assets.ingestion.sources.states import State, restore, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -30,31 +31,6 @@ if TYPE_CHECKING:
 DATASET = "staged"
 FILE_FORMAT = "parquet"
 BEHIND_CURSOR = 1.05  # dlt puts a cursor at 1: it must see the source's own names
-
-
-class SourceFailed(MlopsError):
-    """The source raised an error of its own."""
-
-    def __init__(self, spec: IngestionSpec, window: Window | None, message: str) -> None:
-        of = f" for {window.key}" if window else ""
-        super().__init__(
-            f"Source {spec.name} ({_kind(spec)}){of}",
-            found=message,
-            required="rows, or nothing",
-            remedy="Nothing was published. Mend the source (its traceback is above), then run again.",
-        )
-
-
-class ResourceMissing(MlopsError):
-    """The source has no resource for a declared table."""
-
-    def __init__(self, spec: IngestionSpec, missing: Sequence[str], known: Sequence[str]) -> None:
-        super().__init__(
-            f"Source {spec.name} ({_kind(spec)})",
-            found=f"the resources {', '.join(known) or 'none'}",
-            required=f"also {', '.join(missing)}",
-            remedy="Name the tables in the Ingestion file after the dlt resources.",
-        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +86,7 @@ def stage(
     except MlopsError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a source raises is told as its failure
-        raise _clearer(reading, error) from _shown(reading.secrets, error)
+        raise clearer(reading, error) from shown(reading, error)
     shutil.rmtree(run_folder, ignore_errors=True)
     kept = {} if window else _continued(spec, tables, left)
     return Staged(load_id, staged, kept, frozenset(tables) - set(known))
@@ -174,40 +150,3 @@ def _read(folder: Path, spec: TableSpec, name: str) -> pa.Table:
     if not parts:
         return empty(spec.columns)
     return conform(pa.concat_tables(parts, promote_options="permissive"), spec.columns, name=name)
-
-
-def _kind(spec: IngestionSpec) -> str:
-    return spec.source if isinstance(spec.source, str) else spec.source.type
-
-
-def _clearer(reading: Reading, error: Exception) -> MlopsError:
-    from dlt.common.schema.exceptions import DataValidationError
-
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, MlopsError):
-            return cause
-        if isinstance(cause, DataValidationError):
-            return _schema_changed(reading.spec, cause)
-    message = f"{type(causes[-1]).__name__}: {causes[-1]}"
-    return SourceFailed(reading.spec, reading.window, reading.secrets.masked(message))
-
-
-def _shown(secrets: Secrets, error: Exception) -> Exception | None:
-    """Return the error as the cause to show, unless a message in its chain holds a secret."""
-    texts = [str(cause) for cause in _causes(error)]
-    return error if texts == [secrets.masked(text) for text in texts] else None
-
-
-def _schema_changed(spec: IngestionSpec, error: Any) -> SchemaChanged:
-    column, _, found = error.column_name.partition("__v_")  # dlt's name for a value of another type
-    value = (error.data_item or {}).get(error.column_name)
-    declared = spec.tables[error.table_name].columns.get(column, "no such type")
-    return SchemaChanged(error.table_name, column, found=f"{value!r} of type {found}", required=declared)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__

@@ -8,8 +8,9 @@ from ingestion import feed
 from ingestion.world import COLUMNS, day, order, orders, shop_spec
 
 from mlops_assets.contract.types import SchemaChanged
+from mlops_assets.ingestion.sources.failures import ResourceMissing, SourceFailed
 from mlops_assets.ingestion.spec import IngestionSpec
-from mlops_assets.ingestion.staging import ResourceMissing, SourceFailed, stage
+from mlops_assets.ingestion.staging import stage
 from mlops_assets.lake.windows import Window
 
 

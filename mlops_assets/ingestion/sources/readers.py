@@ -85,22 +85,19 @@ def _parquet(item: Any, table: FileTable, names: _Names) -> Iterator[pa.Table]: 
 
 def _csv(item: Any, table: FileTable, names: _Names) -> Iterator[pa.Table]:
     import pyarrow as pa
-    from pyarrow import compute, csv
+    from pyarrow import csv
 
+    if item["size_in_bytes"] == 0:
+        return
     parse = csv.ParseOptions(delimiter=table.delimiter, newlines_in_values=True)
     with item.open() as file:
         header = csv.open_csv(file, parse_options=parse).schema.names
-    types = {column: names.type_of(column) for column in header}
+    kinds = {column: names.type_of(column) for column in header}
+    as_read = {column: pa.string() if pa.types.is_timestamp(kind) else kind for column, kind in kinds.items()}
     with item.open() as file:
-        for batch in csv.open_csv(
-            file, parse_options=parse, convert_options=csv.ConvertOptions(column_types=types, include_columns=header)
-        ):
-            part = pa.Table.from_batches([batch])
-            for place, field in enumerate(part.schema):
-                if pa.types.is_string(field.type):  # an empty text is no text, but "NA" may be a city
-                    text = part[place]
-                    part = part.set_column(place, field, compute.if_else(compute.equal(text, ""), None, text))
-            yield part
+        convert = csv.ConvertOptions(column_types=as_read)
+        for batch in csv.open_csv(file, parse_options=parse, convert_options=convert):
+            yield _typed(batch, names)
 
 
 def _jsonl(item: Any, table: FileTable, names: _Names) -> Iterator[pa.Table]:  # noqa: ARG001  one signature for all
@@ -124,12 +121,19 @@ def _jsonl(item: Any, table: FileTable, names: _Names) -> Iterator[pa.Table]:  #
 
 def _typed(batch: pa.RecordBatch, names: _Names) -> pa.Table:
     import pyarrow as pa
+
+    columns = zip(batch.schema.names, batch.columns, strict=True)
+    return pa.table({column: _parsed(values, names.type_of(column)) for column, values in columns})
+
+
+def _parsed(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return text as values of a type; empty text is none, but "NA" may be a city."""
+    import pyarrow as pa
     from pyarrow import compute
 
-    typed: dict[str, Any] = {}
-    for column, text in zip(batch.schema.names, batch.columns, strict=True):
-        kind = names.type_of(column)
-        if pa.types.is_timestamp(kind):  # the lake keeps microseconds
-            text = compute.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")  # noqa: PLW2901
-        typed[column] = text.cast(kind)
-    return pa.table(typed)
+    if not pa.types.is_string(values.type):
+        return values
+    text = compute.if_else(compute.equal(values, ""), None, values)
+    if pa.types.is_timestamp(kind):  # the lake keeps microseconds
+        text = compute.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")
+    return text.cast(kind)

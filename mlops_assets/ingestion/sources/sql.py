@@ -83,7 +83,6 @@ def _resource(name: str, table: SqlTable, source: SqlDatabaseSource, engine: sa.
         query_adapter_callback=_in_window(columns, reading),
         incremental=_cursor(name, table, columns, reading),
     )
-    resource.apply_hints(primary_key="")  # or dlt would take a row with a known key and time for a known row
     return resource.with_name(name)
 
 
@@ -102,7 +101,9 @@ def _cursor(name: str, table: SqlTable, columns: dict[str, str], reading: Readin
         return None
     column = reading.normalized(table.cursor)
     spec = reading.spec.tables[name]
-    return incremental(columns[column], spec, spec.columns[column], lag_days=reading.lag_days)
+    cursor = incremental(columns[column], spec, spec.columns[column], lag_days=reading.lag_days)
+    cursor.primary_key = tuple(columns.values())  # or dlt would tell rows by the key that it finds in the database
+    return cursor
 
 
 def _in_window(columns: dict[str, str], reading: Reading) -> Callable[[Any, Any], Any] | None:
