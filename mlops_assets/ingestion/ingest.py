@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.audit import audit
-from mlops_assets.contract.types import arrow_type
-from mlops_assets.contract.verdict import write_verdict
+from mlops_assets.contract.verdict import contract_hash, read_verdict, write_verdict
 from mlops_assets.errors import MlopsError
+from mlops_assets.ingestion.modes import newest_rows
+from mlops_assets.ingestion.part import Part, Table
+from mlops_assets.ingestion.publish import publish
+from mlops_assets.ingestion.quarantine import set_aside
+from mlops_assets.ingestion.schema_changes import note_schema_changes, schema_changes
 from mlops_assets.ingestion.staging import stage
 from mlops_assets.ingestion.windowing import split
 from mlops_assets.lake.engine import connect
-from mlops_assets.lake.tables import Snapshot, exists, overwrite, replace_window, snapshot
-from mlops_assets.lake.uris import join
+from mlops_assets.lake.tables import newest_version
 from mlops_assets.lake.windows import Window
 
 if TYPE_CHECKING:
@@ -27,8 +30,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from mlops_assets.contract.audit import Audit
     from mlops_assets.contract.findings import Finding
-    from mlops_assets.contract.spec import TableSpec
+    from mlops_assets.ingestion.publish import Commit
     from mlops_assets.ingestion.spec import IngestionSpec
 
 
@@ -53,14 +57,20 @@ class Published:
         table: Name of the table in its source.
         window: Key of the window; None for a whole table.
         load_id: dlt's name of the load.
-        rows: Clean rows.
+        rows: Clean rows of the load.
         quarantined_rows: Rows set aside.
-        version: Delta version of the commit; None if blocked.
+        version: Delta version that holds them; None if blocked.
         findings: One per check.
-        schema_changes: Type of each column that the table did not have before.
+        schema_changes: Type of each column that was neither declared nor there before.
         uri: Place of the table.
         quarantine_uri: Place of the rows set aside.
         blocked: Whether a block rule failed; the table is as it was.
+        added: Rows that the table or window did not have.
+        changed: Rows whose key it had with other values.
+        vanished: Rows that it had and that the load, if it read everything, did not bring.
+        late: Rows left out, for a newer one of their key is there.
+        total_rows: Rows of the table or window now; None if blocked.
+        content: Identity of these rows; None if blocked.
     """
 
     table: str
@@ -74,85 +84,132 @@ class Published:
     uri: str
     quarantine_uri: str
     blocked: bool
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all windows of one ingestion share."""
-
-    con: duckdb.DuckDBPyConnection
-    spec: IngestionSpec
-    load_id: str
-    lake: str
-    now: datetime
+    added: int = 0
+    changed: int = 0
+    vanished: int = 0
+    late: int = 0
+    total_rows: int | None = None
+    content: str | None = None
 
 
 def ingest(
-    spec: IngestionSpec, tables: Sequence[str], *, windows: Sequence[Window], lake: str, folder: Path, now: datetime
+    spec: IngestionSpec,
+    tables: Sequence[str],
+    *,
+    windows: Sequence[Window],
+    lake: str,
+    folder: Path,
+    now: datetime,
+    full: bool = False,
 ) -> list[Published]:
-    """Read the source once for all windows, judge each window, and publish it.
+    """Read the source once for all windows, judge each window, and publish it by the mode of its table.
 
-    The same windows again give the same rows: what is gone at the source is gone here.
+    The same rows again change nothing, not even the version of the table.
 
     Args:
         windows: Oldest first, without gaps; empty for a source without partitions.
         lake: Root of the lake.
         folder: For dlt's working files.
+        full: Read everything again, whatever the cursors say.
 
     Raises:
         WindowsMismatch: Windows and partitions do not fit.
         SourceFailed: The source raised.
         SchemaChanged: A column has another type than declared. Nothing was published.
         RuleDoesNotRun: DuckDB cannot evaluate a rule. Nothing of this table was published.
+        LoadOvertaken: Another load of a whole table was published meanwhile. Nothing of this table was published.
     """
     if bool(windows) != (spec.partitions is not None):
         raise WindowsMismatch(spec, len(windows))
     span = Window(f"{windows[0].key} to {windows[-1].key}", windows[0].start, windows[-1].end) if windows else None
-    staged = stage(spec, tables, window=span, folder=folder)
+    places = {name: Table(spec, name, lake) for name in tables}
+    before = {name: place.standing() for name, place in places.items()}
+    states = {name: one.state for name, one in before.items() if one.state is not None}
+    staged = stage(spec, tables, window=span, folder=folder, states=states, full=full)
     with connect() as con:
-        run = Run(con, spec, staged.load_id, lake, now)
         return [
-            _publish(run, table, part, window=window)
-            for table in tables
-            for window, part in _parts(spec, staged.tables[table], windows)
+            _ingest_part(
+                con,
+                Part(
+                    places[name],
+                    window,
+                    staged.load_id,
+                    now,
+                    is_complete=name in staged.complete,
+                    before=before[name],
+                    state=staged.states.get(name),
+                ),
+                rows,
+            )
+            for name in tables
+            for window, rows in _windowed(spec, staged.tables[name], windows)
         ]
 
 
-def _parts(
+def _windowed(
     spec: IngestionSpec, table: pa.Table, windows: Sequence[Window]
 ) -> list[tuple[Window, pa.Table]] | list[tuple[None, pa.Table]]:
     return split(table, windows, column=spec.partitions.column) if spec.partitions else [(None, table)]
 
 
-def _publish(run: Run, table: str, rows: pa.Table, *, window: Window | None) -> Published:
-    uri, quarantine_uri = (join(run.lake, area, run.spec.name, table) for area in ("raw", "quarantine"))
-    key = window.key if window else None
-    declared, name = run.spec.tables[table], f"{run.spec.name}/{table}"
-    held = snapshot(uri, window=key) if exists(uri) else None
-    outcome = audit(run.con, rows, declared, name=name, window=window, load_id=run.load_id, now=run.now, published=held)
-    _write(quarantine_uri, outcome.quarantined, key)
-    published = Published(
-        table=table,
-        window=key,
-        load_id=run.load_id,
-        rows=outcome.clean.num_rows,
-        quarantined_rows=outcome.quarantined.num_rows,
-        version=None if outcome.blocked else _write(uri, outcome.clean, key),
-        findings=outcome.findings,
-        schema_changes=_schema_changes(outcome.clean, declared, held),
-        uri=uri,
-        quarantine_uri=quarantine_uri,
-        blocked=outcome.blocked,
+def _ingest_part(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> Published:
+    spec = part.table.spec
+    held = part.held(newest_version(part.table.uri))
+    batch = newest_rows(con, rows, spec) if spec.publish == "upsert" else rows
+    outcome = audit(
+        con,
+        batch,
+        spec,
+        name=part.table.reference,
+        window=part.window,
+        load_id=part.load_id,
+        now=part.now,
+        published=held,
+        earlier_rows=_earlier_rows(part),
     )
-    write_verdict(run.lake, run.spec.name, table, key, {**asdict(published), "ingested_at": run.now.isoformat()})
+    put = set_aside(con, part, outcome.quarantined)
+    committed = None if outcome.blocked else publish(con, part, outcome.clean, set_aside=put)
+    published = _published(part, outcome, committed, schema_changes(part, rows, held))
+    note_schema_changes(part, published.schema_changes)
+    _write_verdict(part, published)
     return published
 
 
-def _write(uri: str, table: pa.Table, window: str | None) -> int:
-    return overwrite(uri, table) if window is None else replace_window(uri, table, window=window)
+def _published(part: Part, outcome: Audit, committed: Commit | None, new_columns: dict[str, str]) -> Published:
+    change = committed.change if committed else None
+    return Published(
+        table=part.table.name,
+        window=part.key,
+        load_id=part.load_id,
+        rows=outcome.clean.num_rows,
+        quarantined_rows=outcome.quarantined.num_rows,
+        version=committed.version if committed else None,
+        findings=outcome.findings,
+        schema_changes=new_columns,
+        uri=part.table.uri,
+        quarantine_uri=part.table.quarantine_uri,
+        blocked=outcome.blocked,
+        added=change.added if change else 0,
+        changed=change.changed if change else 0,
+        vanished=change.vanished if change else 0,
+        late=change.late if change else 0,
+        total_rows=change.total_rows if change else None,
+        content=committed.content if committed else None,
+    )
 
 
-def _schema_changes(clean: pa.Table, declared: TableSpec, held: Snapshot | None) -> dict[str, str]:
-    before = {name: str(arrow_type(kind)) for name, kind in declared.columns.items()}
-    before |= {} if held is None else {field.name: str(field.type) for field in held.schema}
-    return {field.name: str(field.type) for field in clean.schema if field.name not in before}
+def _write_verdict(part: Part, published: Published) -> None:
+    spec = part.table.spec
+    contract = {"version": spec.version, "sha256": contract_hash(spec)}
+    facts = {**asdict(published), "contract": contract, "ingested_at": part.now.isoformat()}
+    write_verdict(part.table.lake, part.table.source.name, part.table.name, part.key, facts)
+
+
+def _earlier_rows(part: Part) -> list[int]:
+    """Return how many rows the windows before had, as far back as the contract compares."""
+    source, band = part.table.source, part.table.spec.row_count
+    if source.partitions is None or part.window is None or band is None or band.history is None:
+        return []
+    windows = source.partitions.windows(part.window.start)[-band.history.windows :]
+    verdicts = [read_verdict(part.table.lake, source.name, part.table.name, window.key) for window in windows]
+    return [one["rows"] + one["quarantined_rows"] for one in verdicts if one is not None and not one["blocked"]]

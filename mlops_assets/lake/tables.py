@@ -16,7 +16,7 @@ from mlops_assets.lake.files import read_bytes
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -50,8 +50,13 @@ def exists(uri: str) -> bool:
     return DeltaTable.is_deltatable(place(uri))
 
 
-def snapshot(uri: str, version: int | None = None, *, window: str | None = None) -> Snapshot:
-    """Return the newest version of a table, or `version`; with `window`, only the files of that window.
+def newest_version(uri: str) -> int | None:
+    """Return the newest version of a table, or None if there is no table."""
+    return open_table(uri).version() if exists(uri) else None
+
+
+def snapshot(uri: str, version: int | None = None, *, window: str | Collection[str] | None = None) -> Snapshot:
+    """Return the newest version of a table, or `version`; with `window`, only the files of that window, or of several.
 
     Raises:
         TableNotFound: No such table or version.
@@ -64,7 +69,8 @@ def snapshot(uri: str, version: int | None = None, *, window: str | None = None)
     if extra := [column for column in partitions if column != WINDOW_COLUMN]:
         raise UnhandledFeature(uri, [f"partition column {column}" for column in extra])
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    files = [a["path"] for a in actions if window is None or a.get(f"partition.{WINDOW_COLUMN}") == window]
+    wanted = {window} if isinstance(window, str) else window
+    files = [a["path"] for a in actions if wanted is None or a.get(f"partition.{WINDOW_COLUMN}") in wanted]
     schema = pa.schema(table.schema().to_arrow())
     visible = pa.schema([field for field in schema if field.name not in partitions])
     return Snapshot(

@@ -1,0 +1,78 @@
+"""Rows that a load sets aside: kept once, under the window or the load that they came with.
+
+The rows of a window or of a replaced table take the place of those before. A table that only grows keeps them by load;
+what an attempt set aside that was never published is dropped by the next load.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.ingestion.comparison import listed, typed, types_of
+from mlops_assets.lake.commit import Write, commit, require_same_types
+from mlops_assets.lake.engine import attach, attach_arrow, quoted
+from mlops_assets.lake.tables import PARTITIONED, in_window, newest_facts, predicate_of, snapshot, windows
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from mlops_assets.ingestion.load_state import Standing
+    from mlops_assets.ingestion.part import Part
+
+OF_LOAD = ("failed_rules", "load_id", "quarantined_at")
+
+
+def set_aside(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> int:
+    """Put the rows of a part into quarantine, those that are not there yet; return how many these are."""
+    put = 0
+
+    def plan(version: int | None) -> Write | None:
+        nonlocal put
+        facts = {} if version is None else newest_facts(part.table.quarantine_uri, version)
+        new = _not_there(con, part, rows, version) if part.table.is_cumulative and version is not None else rows
+        put = new.num_rows
+        if part.unit is None:
+            return Write(new, schema_mode="overwrite", properties=facts)
+        replaced = [part.unit, *_stale(part, version)]
+        if part.table.is_cumulative and version is not None and not put and len(replaced) == 1:
+            return None
+        keyed = in_window(new, part.unit)
+        return Write(keyed, predicate=predicate_of(replaced), partition_by=PARTITIONED, properties=facts)
+
+    commit(part.table.quarantine_uri, plan)
+    return put
+
+
+def is_settled(unit: str, now: Standing) -> bool:
+    """Tell whether the load of a unit was published, rather than blocked, killed, overtaken or still under way."""
+    number, _, load_id = unit.partition(" ")
+    return int(number) < now.load or (int(number) == now.load and load_id == now.load_id)
+
+
+def _stale(part: Part, version: int | None) -> list[str]:
+    """Return the units of attempts that came to nothing: their number belongs to another load by now."""
+    if not part.table.is_cumulative or version is None:
+        return []
+    there = windows(part.table.quarantine_uri, version)
+    return [unit for unit in there if int(unit.split()[0]) <= part.before.load and not is_settled(unit, part.before)]
+
+
+def _not_there(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, version: int) -> pa.Table:
+    """Return of equal rows as many as there are more than in quarantine: a load that looks back sees them again."""
+    uri = part.table.quarantine_uri
+    settled = [unit for unit in windows(uri, version) if is_settled(unit, part.before)]
+    before = snapshot(uri, version, window=settled)
+    require_same_types(uri, before.schema, rows.schema)
+    attach(con, "aside_before", before)
+    attach_arrow(con, "aside_new", rows)
+    new, there = types_of(con, "aside_new"), types_of(con, "aside_before")
+    content = [one for one in {**new, **there} if one not in OF_LOAD]
+    same = " and ".join(f"n.{one} is not distinct from b.{one}" for one in map(quoted, content))
+    return con.sql(f"""
+        with n as (
+            select {typed(content, new, there)}, {listed(OF_LOAD)}, row_number() over (partition by {listed(content)}) as nth
+            from (select {typed([*content, *OF_LOAD], new, there)} from aside_new)
+        ), b as (select {typed(content, there, new)}, count(*) as times from aside_before group by all)
+        select {listed(rows.column_names, "n")} from n left join b on {same} where nth > coalesce(times, 0)
+        """).to_arrow_table()
