@@ -34,14 +34,14 @@ def part(rows: pa.Table, broken: Sequence[Broken], *, facts: Mapping[str, pa.Sca
 
 
 def _where(rows: pa.Table, keep: np.ndarray) -> pa.Table:
-    """Filter batch by batch: Arrow's filter of a table cuts mask and columns anew, at five times the cost."""
+    """Filter batch by batch, whole batches as they are: Arrow's filter of a table costs five times as much."""
     import pyarrow as pa
 
-    if keep.all():
-        return rows
     batches, start = [], 0
     for batch in rows.to_batches():
-        batches.append(batch.filter(pa.array(keep[start : start + batch.num_rows])))
+        wanted = keep[start : start + batch.num_rows]
+        if wanted.any():
+            batches.append(batch if wanted.all() else batch.filter(pa.array(wanted)))
         start += batch.num_rows
     return pa.Table.from_batches(batches, rows.schema)
 
@@ -57,5 +57,5 @@ def _failed_rules(broken: Sequence[Broken], is_aside: np.ndarray) -> pa.ListArra
     names = pa.array([one.rule for one in broken], pa.string()).take(
         pa.array(rules[np.argsort(numbers, kind="stable")])
     )
-    counts = np.bincount(numbers, minlength=len(is_aside))[is_aside]
+    _, counts = np.unique(numbers, return_counts=True)
     return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), names)
