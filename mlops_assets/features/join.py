@@ -2,17 +2,18 @@
 
 A row can be used from `max(known_at, event_timestamp)` on. Of the rows of one entity that can be used at `t`, the greatest
 `(event_timestamp, known_at)` counts: so a row that arrives late about an older time never displaces a newer one, and a late
-correction never reaches back before its arrival. It needs no range join: drop the rows that are not the greatest when they
-arrive, then join as of the time of arrival.
+correction never reaches back before its arrival.
+
+Keep out: how an engine finds that row (`engine.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.features.engine import ROW, SPINE, engine_named
 from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from mlops_assets.features.spec import FeatureViewSpec
+    from mlops_assets.features.spec import FeatureViewSpec, JoinEngineName
 
 
 class EntityMismatch(MlopsError):
     """The entity columns of the spine cannot be compared with those of a view."""
 
-    def __init__(self, view: str, entity: Sequence[str], message: str) -> None:
+    def __init__(self, view: str, column: str, *, spine: str, found: str) -> None:
         super().__init__(
-            f"features/{view} joined on {', '.join(entity)}",
-            found=message.strip(),
-            required="columns of comparable types in the spine and the view",
+            f"features/{view} joined on {column}",
+            found=f"{found} in the view and {spine} in the spine",
+            required="columns of one kind: both text, both numbers or both times",
             remedy="Cast the column in one of the two queries.",
         )
 
@@ -50,73 +51,77 @@ class JoinedView:
     features: tuple[str, ...]
 
 
-def point_in_time_join(con: duckdb.DuckDBPyConnection, spine: pa.Table, views: Sequence[JoinedView]) -> pa.Table:
+def point_in_time_join(
+    con: duckdb.DuckDBPyConnection,
+    spine: pa.Table,
+    views: Sequence[JoinedView],
+    *,
+    engine: JoinEngineName = "duckdb",
+) -> pa.Table:
     """Return the spine with the features of the views, as they were known: same rows, same order.
 
     A feature is null where the entity is null or unknown, where nothing was known yet, and where the row is older than the
-    view's ttl.
+    view's ttl. The answer is one and the same with any engine and any number of threads.
 
     Args:
         spine: Has `prediction_time` (UTC-aware) and the entity columns of every view.
 
     Raises:
-        EntityMismatch: The types of an entity column differ too much to compare.
+        EntityMismatch: An entity column is of another kind in the spine than in a view.
     """
-    import duckdb
-
+    find = engine_named(engine)
     joined = spine
     for view in views:
-        entity = view.spec.entity
-        con.register("__spine", _numbered(spine.select([*dict.fromkeys([*entity, "prediction_time"])])))
+        _refuse_mismatch(con, spine, view)
+        con.register(SPINE, _numbered(spine, view.spec.entity))
         try:
-            found = con.sql(_query(view)).to_arrow_table()
-        except (duckdb.BinderException, duckdb.ConversionException) as error:
-            raise EntityMismatch(view.spec.name, entity, str(error)) from error
+            found = con.sql(find.query(view)).to_arrow_table()
         finally:
-            con.unregister("__spine")
-        for name in view.features:
-            joined = joined.append_column(name, found[name])
+            con.unregister(SPINE)
+        joined = _beside(joined, found, view.features)
     return joined
 
 
-def _numbered(table: pa.Table) -> pa.Table:
+def _numbered(spine: pa.Table, entity: Sequence[str]) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    return table.append_column("row of spine", pa.array(np.arange(table.num_rows)))
+    needed = spine.select(["prediction_time", *entity])
+    return needed.append_column(ROW, pa.array(np.arange(spine.num_rows)))
 
 
-def _query(view: JoinedView) -> str:
-    """Return the join of `__spine` with one view. Rows that no prediction can reach are left out before the sort.
+def _beside(joined: pa.Table, found: pa.Table, features: Sequence[str]) -> pa.Table:
+    """Add columns that came back in another order of rows: moving them is cheaper than having the engine sort."""
+    import numpy as np
+    import pyarrow as pa
 
-    Names with a space are ours: no column of a person has one.
-    """
-    entity = [quoted(column) for column in view.spec.entity]
-    features = [quoted(name) for name in view.features]
-    ttl = _interval(view.spec.ttl_days)
-    reachable = f"and event_timestamp >= (select min(prediction_time) from __spine) - {ttl}" if ttl else ""
-    fresh = f"b.event_timestamp >= s.prediction_time - {ttl}" if ttl else "true"
-    same = " and ".join(f"s.{column} = b.{column}" for column in entity)
-    return f"""
-        with usable as (
-            select {", ".join(entity)}, event_timestamp, known_at, {", ".join(features)},
-                   greatest(known_at, event_timestamp) as "usable at"
-            from {quoted(view.relation)}
-            where greatest(known_at, event_timestamp) <= (select max(prediction_time) from __spine) {reachable}
-        ), best as (
-            select * from usable
-            window arrival as (
-                partition by {", ".join(entity)} order by "usable at", event_timestamp, known_at
-                rows between unbounded preceding and current row
-            )
-            qualify event_timestamp >= max(event_timestamp) over arrival
-                and lead("usable at") over arrival is distinct from "usable at"
-        )
-        select {", ".join(f"case when {fresh} then b.{name} end as {name}" for name in features)}
-        from __spine s asof left join best b on {same} and s.prediction_time >= b."usable at"
-        order by s."row of spine"
-    """
+    place = np.empty(found.num_rows, np.int64)
+    place[found[ROW].to_numpy()] = np.arange(found.num_rows)
+    for name in features:
+        joined = joined.append_column(name, found[name].take(pa.array(place)))
+    return joined
 
 
-def _interval(days: float | None) -> str | None:
-    return None if days is None else f"to_microseconds({timedelta(days=days) // timedelta(microseconds=1)})"
+def _refuse_mismatch(con: duckdb.DuckDBPyConnection, spine: pa.Table, view: JoinedView) -> None:
+    columns = ", ".join(map(quoted, view.spec.entity))
+    found = con.sql(f"select {columns} from {quoted(view.relation)} limit 0").to_arrow_table().schema
+    for name in view.spec.entity:
+        kinds = {_kind(spine.schema.field(name).type), _kind(found.field(name).type)} - {"null"}
+        if len(kinds) > 1:
+            types = {"spine": str(spine.schema.field(name).type), "found": str(found.field(name).type)}
+            raise EntityMismatch(view.spec.name, name, **types)
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Return what a type can be compared with: nothing is ever read as another kind, such as text as a number."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return "time"
+    return str(kind)

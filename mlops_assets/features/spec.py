@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -20,8 +20,9 @@ TIMES = ("event_timestamp", "known_at")
 OUTCOME = ("prediction_time", "label", "label_known_at")
 RESERVED = (*TIMES, *OUTCOME)
 # What a query means stays the same when these change.
-PROSE = {"name", "description", "owners", "schedule", "label_timeout_days", "online", "lookback_days"}
+PROSE = {"name", "description", "owners", "schedule", "label_timeout_days", "online", "lookback_days", "join"}
 
+JoinEngineName = Literal["duckdb", "portable_sql"]
 Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Feature = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 TableReference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*(@current)?$")]
@@ -74,8 +75,8 @@ class FeatureViewSpec(BaseModel):
     lookback_days: float | None = Field(
         default=None,
         gt=0,
-        description="A row depends on raw rows at most this much older than its `event_timestamp`, so a refresh computes "
-        "only what new raw rows can change; none: everything, every time.",
+        description="A row depends only on raw rows whose time (the `time_column` of their table) is within this many days "
+        "of its `event_timestamp`, so a refresh computes only what new raw rows can change; none: everything, every time.",
     )
     online: bool = Field(
         default=False, description="Keep the newest row of each entity in the online store, `online_features/<view>`."
@@ -112,6 +113,11 @@ class SpineSpec(BaseModel):
     label_timeout_days: float = Field(
         gt=0,
         description="A label missing this long after `prediction_time` never comes (censored); before, it is pending.",
+    )
+    join: JoinEngineName = Field(
+        default="duckdb",
+        description="What joins the features to the spine: `duckdb`, or `portable_sql`, the form for a warehouse "
+        "(`mlops sql`). The rows are the same.",
     )
 
     @model_validator(mode="after")

@@ -92,7 +92,7 @@ def assemble(
             if name in taken:
                 raise ColumnTwice(name, f"features/{view.spec.name}, feature")
             taken.add(name)
-    table = point_in_time_join(con, spine, views)
+    table = point_in_time_join(con, spine, views, engine=definition.spine.join)
     features = [reference.split(":")[1] for reference in definition.features]
     request = definition.request
     if request.function is None:
