@@ -65,11 +65,13 @@ class FeatureView(SpecComponent):
         return dg.ComponentTypeSpec(tags=["features"], owners=["team:mlops"])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        from mlops_assets.assets.features import feature_view_asset
+        from mlops_assets.assets.features import feature_view_asset, tables_read
         from mlops_assets.automation.jobs import feature_automation
 
-        entry = catalog_for(context).view(self.spec.name)
-        assets = dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder)])
+        catalog = catalog_for(context)
+        entry = catalog.view(self.spec.name)
+        tables = tables_read(entry.spec, catalog)
+        assets = dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder, tables)])
         return dg.Definitions.merge(assets, feature_automation(entry.spec))
 
 
