@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DATASET = "staged"
 FILE_FORMAT = "parquet"
+TRACE = "trace.pickle"  # dlt's account of a run: it holds the messages of errors as they were
 BEHIND_CURSOR = 1.05  # dlt puts a cursor at 1: it must see the source's own names
 
 
@@ -86,6 +87,8 @@ def stage(
     except MlopsError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a source raises is told as its failure
+        for trace in run_folder.rglob(TRACE):
+            trace.unlink()
         raise clearer(reading, error) from shown(reading, error)
     shutil.rmtree(run_folder, ignore_errors=True)
     kept = {} if window else _continued(spec, tables, left)

@@ -32,3 +32,32 @@ def _resource(name: str, start: datetime | None, end: datetime | None):
         yield from deliver(name, start, end)
 
     return rows
+
+
+@dlt.source(name="growing_feed")
+def grows():
+    @dlt.resource(name="orders", primary_key="order_id")
+    def rows(placed_at=dlt.sources.incremental("placed_at")) -> Iterator[Any]:  # noqa: B008  as dlt is written
+        yield from deliver("orders", placed_at.last_value, None)
+
+    return rows
+
+
+@dlt.source(name="detailed_feed")
+def detailed():
+    """Return a table that another resource feeds, which has the cursor."""
+    return _list() | dlt.transformer(lambda item: item, name="orders")
+
+
+@dlt.source(name="twin_feed")
+def twins():
+    listed = _list()
+    return [listed | dlt.transformer(lambda item: item, name=name) for name in ("left", "right")]
+
+
+def _list():
+    @dlt.resource(name="list", selected=False)
+    def rows(placed_at=dlt.sources.incremental("placed_at")) -> Iterator[Any]:  # noqa: B008  as dlt is written
+        yield from deliver("list", placed_at.last_value, None)
+
+    return rows

@@ -1,5 +1,6 @@
 """Sources of every kind through dlt: Arrow and rows, good and broken."""
 
+import json
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -117,3 +118,60 @@ def test_a_run_is_not_disturbed_by_what_a_failed_one_left(tmp_path, deliver):
         run(tmp_path)
     deliver(orders(order(2, 1)))
     assert run(tmp_path).equals(orders(order(2, 1)))
+
+
+def continued(tmp_path, states=None, *, publish="append", full=False, source="grows"):
+    """Load a source with a cursor of its own; return the numbers of its orders, its state and whether it was read whole."""
+    spec = shop_spec(partitioned=False, publish=publish)
+    spec = spec.model_copy(update={"source": f"ingestion.feed:{source}"})
+    staged = stage(spec, ["orders"], window=None, folder=tmp_path / "work", states=states, full=full)
+    return sorted(staged.tables["orders"]["order_id"].to_pylist()), staged.states, staged.complete
+
+
+@pytest.mark.parametrize("form", [list, lambda rows: [orders(*rows)]], ids=["rows", "arrow"])
+@pytest.mark.parametrize("source", ["grows", "detailed"])
+def test_a_source_with_a_cursor_of_its_own_goes_on_where_the_last_load_ended(tmp_path, deliver, form, source):
+    deliver(*form([order(1, 1), order(2, 2)]))
+    first, states, complete = continued(tmp_path, source=source)
+    assert (first, complete) == ([1, 2], {"orders"})
+    assert json.loads(json.dumps(states)) == states
+    deliver(*form([order(1, 1), order(2, 2), order(3, 2), order(4, 4)]))
+    second, states, complete = continued(tmp_path, states, source=source)
+    assert (second, complete) == ([3, 4], set())
+    assert continued(tmp_path, states, source=source)[0] == []
+    assert continued(tmp_path, states, source=source, full=True)[::2] == ([1, 2, 3, 4], {"orders"})
+
+
+def test_a_table_that_is_replaced_is_always_read_whole(tmp_path, deliver):
+    deliver(order(1, 1), order(2, 2))
+    _, states, _ = continued(tmp_path)
+    assert continued(tmp_path, states, publish="replace") == ([1, 2], {}, {"orders"})
+
+
+def test_a_load_that_fails_leaves_the_state_as_it_was(tmp_path, deliver):
+    deliver(order(1, 1))
+    _, states, _ = continued(tmp_path)
+    before = json.dumps(states)
+    deliver(order(2, 2), {**order(3, 3), "amount": "one"})
+    with pytest.raises(SchemaChanged):
+        continued(tmp_path, states)
+    assert json.dumps(states) == before
+    deliver(order(2, 2), order(3, 3))
+    assert continued(tmp_path, states)[0] == [2, 3]
+
+
+def test_two_tables_that_one_resource_feeds_and_that_ended_apart_are_read_again(tmp_path, deliver):
+    deliver(order(1, 1), order(2, 2))
+    spec = shop_spec(partitioned=False, publish="append")
+    table = spec.tables["orders"]
+    spec = spec.model_copy(update={"source": "ingestion.feed:twins", "tables": {"left": table, "right": table}})
+
+    def load(states=None):
+        staged = stage(spec, ["left", "right"], window=None, folder=tmp_path / "work", states=states)
+        return [staged.tables[name].num_rows for name in ("left", "right")], staged.states
+
+    rows, old = load()
+    deliver(order(1, 1), order(2, 2), order(3, 3))
+    new_rows, new = load(old)
+    assert (rows, new_rows) == ([2, 2], [1, 1])
+    assert load({"left": new["left"], "right": old["right"]})[0] == [3, 3]

@@ -43,64 +43,73 @@ class Api:
 
 
 def basic(asked: Asked) -> str:
-    return b64decode(asked.headers.get("authorization", "Basic ").removeprefix("Basic ")).decode()
+    kind, _, value = asked.headers.get("authorization", "").partition(" ")
+    return b64decode(value).decode() if kind == "Basic" else ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers for the `api` of its server."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def api(self) -> Api:
+        return self.server.api
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        self.api.asked.append(Asked("/token", form, {}, time.monotonic()))
+        if (form.get("client_id"), form.get("client_secret")) != ("me", "s3cret-of-client"):
+            return self.answer(401, {"error": "invalid_client"})
+        self.api.tokens.append(f"token-{len(self.api.tokens)}")
+        return self.answer(200, {"access_token": self.api.tokens[-1], "expires_in": self.api.token_seconds})
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(parts.path, dict(parse_qsl(parts.query)), headers, time.monotonic())
+        self.api.asked.append(asked)
+        if not self.api.allowed(asked):
+            return self.answer(401, {"error": "who are you?"})
+        fault = self.api.faults.pop(0) if self.api.faults else None
+        if fault == "cut":
+            return self.cut()
+        if isinstance(fault, tuple):
+            return self.answer(fault[0], {"error": "later"}, fault[1])
+        chosen = [row for row in self.api.rows if self.api.selects(row, asked.query)]
+        kind = PAGES.get(parts.path.rsplit("/", 1)[1])
+        if kind is None:
+            return self.answer(404, {"error": "no such path"})
+        return self.answer(200, *kind(chosen, asked.query, f"{self.api.url}{parts.path}"))
+
+    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def cut(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"items": [{"order_id": 1,')
+        self.close_connection = True
 
 
 @contextmanager
 def serving() -> Iterator[Api]:
     """Serve on a free port until the block ends."""
-    api = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
-            api.asked.append(Asked("/token", form, {}, time.monotonic()))
-            if (form.get("client_id"), form.get("client_secret")) != ("me", "s3cret-of-client"):
-                return self.answer(401, {"error": "invalid_client"})
-            api.tokens.append(f"token-{len(api.tokens)}")
-            return self.answer(200, {"access_token": api.tokens[-1], "expires_in": api.token_seconds})
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(parts.path, dict(parse_qsl(parts.query)), headers, time.monotonic())
-            api.asked.append(asked)
-            if not api.allowed(asked):
-                return self.answer(401, {"error": "who are you?"})
-            fault = api.faults.pop(0) if api.faults else None
-            if fault == "cut":
-                return self.cut()
-            if isinstance(fault, tuple):
-                return self.answer(fault[0], {"error": "later"}, fault[1])
-            chosen = [row for row in api.rows if api.selects(row, asked.query)]
-            return self.answer(200, *PAGES[parts.path.rsplit("/", 1)[1]](chosen, asked.query, f"{api.url}{parts.path}"))
-
-        def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def cut(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b'{"items": [{"order_id": 1,')
-            self.close_connection = True
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api.url = f"http://127.0.0.1:{server.server_port}"
+    server.api = Api(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield api
+        yield server.api
     finally:
         server.shutdown()
         server.server_close()

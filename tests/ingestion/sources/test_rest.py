@@ -178,7 +178,7 @@ def test_an_api_that_stays_broken_fails_the_load_after_the_declared_tries(api, l
 def test_an_api_that_does_not_answer_fails_the_load(tmp_path, api, loads):
     api.selects = lambda row, query: time.sleep(1) is None
     api.rows = [sent(ORDERS[0])]
-    with pytest.raises(SourceFailed, match="(?i)timed out"):
+    with pytest.raises(SourceFailed, match=r"(?i)timed out"):
         loads(source(api, timeout_seconds=0.2, max_attempts=1)).load()
 
 

@@ -58,15 +58,9 @@ def loads(tmp_path) -> Described:
 @pytest.mark.service
 def test_a_table_is_read_whole_and_only_its_declared_columns(engine, loads):
     insert(engine, create(engine), *ORDERS, order(9, 9, None, None))
-    queries = log_queries(engine)
     staged = loads(source(chunk_rows=2)).load()
     assert staged.tables["orders"].sort_by("order_id").to_pylist() == [*ORDERS, order(9, 9, None, None)]
     assert (staged.states, staged.complete) == ({}, {"orders"})
-    assert queries is not None
-
-
-def log_queries(engine: sa.Engine) -> bool:
-    return True
 
 
 @pytest.mark.service
@@ -231,9 +225,9 @@ def test_values_of_every_type_arrive_as_they_are(engine, loads, name):
 @pytest.mark.service
 def test_a_column_that_is_gone_or_changed_is_named(engine, loads):
     insert(engine, create(engine), *ORDERS)
-    with pytest.raises(SchemaChanged, match="column colour: found only order_id, .*required VARCHAR"):
+    with pytest.raises(SchemaChanged, match=r"column colour: found only order_id, .*required VARCHAR"):
         loads(source(), columns={**COLUMNS, "colour": "VARCHAR"}).load()
-    with pytest.raises(SchemaChanged, match="column city: found .*Oslo.*required BIGINT"):
+    with pytest.raises(SchemaChanged, match=r"column city: found .*Oslo.*required BIGINT"):
         loads(source(), columns={**COLUMNS, "city": "BIGINT"}).load()
 
 
