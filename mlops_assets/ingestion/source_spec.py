@@ -189,6 +189,23 @@ class FilesystemSource(Spec):
     tables: dict[Name, FileTable] = Field(min_length=1, description="The files of each table.")
 
 
+class FeastTable(Spec):
+    """The history of one Feast feature view."""
+
+    view: str = Field(description="Name of the feature view.")
+
+
+class FeastSource(Spec):
+    """Feature views of a Feast repository. A row has the join keys, the features and two times.
+
+    `event_timestamp` is Feast's; `created_timestamp` is there if the view's source declares one.
+    """
+
+    type: Literal["feast"] = Field(description="Kind of source.")
+    repo: str = Field(description="Folder with `feature_store.yaml` (relative: to the project's root).")
+    tables: dict[Name, FeastTable] = Field(min_length=1, description="The feature views to read.")
+
+
 class ExternalTable(Spec):
     """A table that somebody else writes."""
 
@@ -225,11 +242,12 @@ Source = Annotated[
     | Annotated[RestApiSource, Tag("rest_api")]
     | Annotated[SqlDatabaseSource, Tag("sql_database")]
     | Annotated[FilesystemSource, Tag("filesystem")]
+    | Annotated[FeastSource, Tag("feast")]
     | Annotated[ExternalSource, Tag("external")],
     Discriminator(_kind),
     Field(
         description="`module:function` of a dlt source, called with (start, end) if partitioned, else with nothing; or a "
-        "mapping with `type`: rest_api, sql_database, filesystem or external.",
+        "mapping with `type`: rest_api, sql_database, filesystem, feast or external.",
         examples=["dlt_pipelines.shop:shop"],
     ),
 ]

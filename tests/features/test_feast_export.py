@@ -56,6 +56,7 @@ def ours(lake: str, ttl_days: float | None) -> list[tuple]:
     return list(zip(found["return_share"].to_pylist(), found["orders"].to_pylist(), strict=True))
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("ttl_days", [None, 5])
 def test_feast_answers_as_we_do(lake: str, tmp_path: Path, ttl_days: float | None) -> None:
     feast = pytest.importorskip("feast", reason="the extra `feast` is not installed")

@@ -33,7 +33,7 @@ def run_suite(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("marker", ["service", "browser"])
+@pytest.mark.parametrize("marker", ["service", "browser", "extra"])
 @pytest.mark.parametrize(("ci", "exit_code"), [(False, 0), (True, 1)])
 def test_a_required_test_may_be_left_out_only_outside_ci(run_suite, marker, ci, exit_code):
     code, output = run_suite(PASSING, SKIPPED.format(marker=marker), ci=ci)

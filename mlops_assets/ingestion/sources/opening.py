@@ -5,7 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.ingestion.source_spec import ExternalSource, FilesystemSource, RestApiSource, SqlDatabaseSource
+from mlops_assets.ingestion.source_spec import (
+    ExternalSource,
+    FeastSource,
+    FilesystemSource,
+    RestApiSource,
+    SqlDatabaseSource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +37,7 @@ def _python(path: str, reading: Reading) -> Any:
 
 
 def _resources(
-    source: RestApiSource | SqlDatabaseSource | FilesystemSource | ExternalSource, reading: Reading
+    source: RestApiSource | SqlDatabaseSource | FilesystemSource | FeastSource | ExternalSource, reading: Reading
 ) -> list[Any]:
     if isinstance(source, RestApiSource):
         from mlops_assets.ingestion.sources.rest import rest_resources
@@ -45,4 +51,8 @@ def _resources(
         from mlops_assets.ingestion.sources.files import file_resources
 
         return file_resources(source, reading)
+    if isinstance(source, FeastSource):
+        from mlops_assets.ingestion.sources.feast import feast_resources
+
+        return feast_resources(source, reading)
     raise TypeError(f"{reading.spec.name}: an external table is read in place, it has no rows to load")
