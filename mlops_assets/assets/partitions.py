@@ -27,8 +27,13 @@ def windows_of(context: dg.AssetExecutionContext) -> list[Window]:
         return []
     definition = context.assets_def.partitions_def
     assert isinstance(definition, dg.TimeWindowPartitionsDefinition)
-    spans = [(key, definition.time_window_for_partition_key(key)) for key in context.partition_keys]
-    return [Window(key, span.start.astimezone(UTC), span.end.astimezone(UTC)) for key, span in spans]
+    return [window_named(definition, key) for key in context.partition_keys]
+
+
+def window_named(definition: dg.TimeWindowPartitionsDefinition, key: str) -> Window:
+    """Return the window of a partition key."""
+    span = definition.time_window_for_partition_key(key)
+    return Window(key, span.start.astimezone(UTC), span.end.astimezone(UTC))
 
 
 def window_of(context: dg.AssetExecutionContext) -> Window:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.model import Model
+from mlops_assets.assets.skew import NO_SKEW
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.features.spec import FeatureViewSpec
 from mlops_assets.ingestion.spec import IngestionSpec
@@ -52,9 +53,16 @@ def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
 
 def model_automation(model: Model) -> dg.Definitions:
     """Return the jobs `<model>_retrain`, `<model>_score` and `<model>_monitor`, with their schedules."""
-    retrain = _model_job(model, "retrain", RETRAINING_ASSETS, "Train, judge, register and deploy a new version.")
-    score = _model_job(model, "score", ["predictions"], "Score one window with the version routed at its start.")
-    monitor = _model_job(model, "monitor", MONITORING_ASSETS, "Profile one window, look for drift, join its labels.")
+    # Right after scoring nothing can have changed: what was scored is replayed when its window is watched.
+    no_skew = dg.AssetSelection.checks(dg.AssetCheckKey(model.key("predictions"), NO_SKEW))
+    scored, watched = _assets(model, ["predictions"]).without_checks(), _assets(model, MONITORING_ASSETS) | no_skew
+    retrain = _model_job(
+        model, "retrain", _assets(model, RETRAINING_ASSETS), "Train, judge, register and deploy a new version."
+    )
+    score = _model_job(model, "score", scored, "Score one window with the version routed at its start.")
+    monitor = _model_job(
+        model, "monitor", watched, "Profile one window, look for drift, join its labels, replay its scores."
+    )
     return dg.Definitions(
         jobs=[retrain, score, monitor],
         schedules=[
@@ -65,10 +73,14 @@ def model_automation(model: Model) -> dg.Definitions:
     )
 
 
-def _model_job(model: Model, name: str, assets: Sequence[str], description: str) -> Job:
+def _assets(model: Model, names: Sequence[str]) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(model.key(name) for name in names))
+
+
+def _model_job(model: Model, name: str, selection: dg.AssetSelection, description: str) -> Job:
     return dg.define_asset_job(
         f"{model.name}_{name}",
-        selection=dg.AssetSelection.assets(*(model.key(asset) for asset in assets)),
+        selection=selection,
         description=description,
         executor_def=EXECUTORS[model.spec.executor],
     )
