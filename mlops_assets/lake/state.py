@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
-from mlops_assets.lake.uris import is_local, join, local_path
+from mlops_assets.lake.uris import is_local, join, local_path, scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -55,9 +55,9 @@ class UnsupportedState(MlopsError):
     def __init__(self, uri: str) -> None:
         super().__init__(
             f"State below {uri}",
-            found="an object store",
-            required="a local path",
-            remedy="Point MLOPS_LAKE at a local folder.",
+            found="another kind of store",
+            required="a local path or an `s3://` URI",
+            remedy="Point MLOPS_LAKE at one of these.",
         )
 
 
@@ -96,7 +96,7 @@ class LocalState:
             data = read_bytes(self._uri(key))
         except FileNotFoundError:
             return None
-        return _decoded(key, data)
+        return decoded(key, data)
 
     def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
         with self._locked():
@@ -104,7 +104,7 @@ class LocalState:
             found = held[1] if held else ABSENT
             if found != generation:
                 raise StateConflict(key, found=found, required=generation)
-            write_bytes(self._uri(key), _encoded(value, found + 1))
+            write_bytes(self._uri(key), encoded(value, found + 1))
             return found + 1
 
     def put_if_absent(self, key: str, value: dict[str, Any]) -> bool:
@@ -120,7 +120,7 @@ class LocalState:
         folder = join(self.root, prefix.rpartition("/")[0]).rstrip("/")
         names = [uri.removeprefix(self.root.rstrip("/") + "/") for uri in list_files(folder)]
         keys = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
-        return [key for key in keys if key.startswith(prefix)]
+        return sorted(key for key in keys if key.startswith(prefix))
 
     def _uri(self, key: str) -> str:
         return join(self.root, key + SUFFIX)
@@ -164,17 +164,27 @@ def open_state(root_uri: str) -> StateStore:
     Raises:
         UnsupportedState: The place has no store.
     """
-    if not is_local(root_uri):
-        raise UnsupportedState(root_uri)
-    return LocalState(str(local_path(root_uri)))
+    if is_local(root_uri):
+        return LocalState(str(local_path(root_uri)))
+    if scheme(root_uri) == "s3":
+        from mlops_assets.lake.state_s3 import S3State
+
+        return S3State(root_uri)
+    raise UnsupportedState(root_uri)
 
 
-def _encoded(value: dict[str, Any], generation: int) -> bytes:
-    envelope = {"schema_version": SCHEMA_VERSION, "generation": generation, "value": value}
+def encoded(value: dict[str, Any], generation: int, **facts: str) -> bytes:
+    """Return an object as it is stored; `facts` lie beside it, and no reader asks for them."""
+    envelope = {"schema_version": SCHEMA_VERSION, "generation": generation, "value": value, **facts}
     return json.dumps(envelope, indent=1, sort_keys=True).encode()
 
 
-def _decoded(key: str, data: bytes) -> tuple[dict[str, Any], int]:
+def decoded(key: str, data: bytes) -> tuple[dict[str, Any], int]:
+    """Return a stored object and its generation.
+
+    Raises:
+        UnreadableState: The bytes are no object of this release.
+    """
     try:
         envelope = json.loads(data)
         version, value, generation = envelope["schema_version"], envelope["value"], envelope["generation"]

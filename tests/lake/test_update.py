@@ -4,8 +4,8 @@ from mlops_assets.lake.state import UPDATE_ATTEMPTS, StateConflict, open_state, 
 
 
 @pytest.fixture
-def state(tmp_path):
-    return open_state(str(tmp_path))
+def state(place):
+    return open_state(place)
 
 
 def overtaken(state, times):
