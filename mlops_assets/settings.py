@@ -17,6 +17,8 @@ TELEMETRY_OFF = {
     "SAGEMAKER_TELEMETRY_OPT_OUT": "true",
 }
 
+SQLITE = "sqlite:///"
+
 
 class UnknownProfile(MlopsError):
     """`MLOPS_PROFILE` names a profile that does not exist."""
@@ -39,6 +41,7 @@ class Settings:
         profile: `local` or `aws`.
         mlflow_uri: MLflow tracking and registry URI.
         dagster_home: Folder of `dagster.yaml`.
+        online: URL of the online store, which keeps each `env` apart (`MLOPS_ONLINE_STORE`).
     """
 
     root: Path
@@ -48,6 +51,7 @@ class Settings:
     profile: Literal["local", "aws"]
     mlflow_uri: str
     dagster_home: Path
+    online: str
 
 
 def find_root(start: Path) -> Path:
@@ -78,7 +82,13 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, cwd: Path | None =
         profile=profile,
         mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         dagster_home=root / environ.get("DAGSTER_HOME", str(home / "dagster")),
+        online=_online(environ.get("MLOPS_ONLINE_STORE") or f"{SQLITE}{home / 'online'}", root),
     )
+
+
+def _online(url: str, root: Path) -> str:
+    """Return the URL with the path of a sqlite folder made absolute; `sqlite:///x` is relative, `sqlite:////x` is not."""
+    return f"{SQLITE}{root / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url
 
 
 def silence_telemetry() -> None:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.model import Model
+from mlops_assets.assets.online_features import online_key
 from mlops_assets.assets.skew import NO_SKEW
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.features.spec import FeatureViewSpec
@@ -42,11 +43,12 @@ def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
     """Return the schedule of one feature view; the job `features_refresh` belongs to the location."""
     if spec.schedule is None:
         return dg.Definitions()
+    keys = [dg.AssetKey(["features", spec.name]), *([online_key(spec.name)] if spec.online else [])]
     schedule = dg.ScheduleDefinition(
         name=f"{spec.name}_refresh_schedule",
         job_name="features_refresh",
         cron_schedule=spec.schedule,
-        execution_fn=lambda _: dg.RunRequest(asset_selection=[dg.AssetKey(["features", spec.name])]),
+        execution_fn=lambda _: dg.RunRequest(asset_selection=keys),
     )
     return dg.Definitions(schedules=[schedule])
 

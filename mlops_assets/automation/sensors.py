@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dagster as dg
 
 from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT
+from mlops_assets.assets.online_features import GROUP as ONLINE_GROUP
 from mlops_assets.automation.jobs import retraining_job
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
@@ -66,8 +67,8 @@ def _retraining_sensor(models: Sequence[ModelSpec], jobs: Sequence[Any]) -> dg.S
 def _features_refresh() -> Any:
     return dg.define_asset_job(
         "features_refresh",
-        selection=dg.AssetSelection.groups("features"),
-        description="Compute every feature view from the raw tables as they are now.",
+        selection=dg.AssetSelection.groups("features", ONLINE_GROUP),
+        description="Compute every feature view from the raw tables as they are now, and copy the newest rows online.",
     )
 
 

@@ -66,13 +66,16 @@ class FeatureView(SpecComponent):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from mlops_assets.assets.features import feature_view_asset, tables_read
+        from mlops_assets.assets.online_features import online_features_asset
         from mlops_assets.automation.jobs import feature_automation
 
         catalog = catalog_for(context)
         entry = catalog.view(self.spec.name)
         tables = tables_read(entry.spec, catalog)
-        assets = dg.Definitions(assets=[feature_view_asset(entry.spec, entry.folder, tables)])
-        return dg.Definitions.merge(assets, feature_automation(entry.spec))
+        assets = [feature_view_asset(entry.spec, entry.folder, tables)]
+        if entry.spec.online:
+            assets.append(online_features_asset(entry.spec, entry.folder))
+        return dg.Definitions.merge(dg.Definitions(assets=assets), feature_automation(entry.spec))
 
 
 @dg.scaffold_with(TemplateScaffolder)

@@ -1,4 +1,4 @@
-"""The places that assets work with: the lake, MLflow and this machine."""
+"""The places that assets work with: the lake, MLflow, this machine and the online store."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from mlops_assets.clock import Clock, open_clock
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_assets.features.online.store import OnlineStore
     from mlops_assets.lake.state import StateStore
     from mlops_assets.registry.registry import Registry
     from mlops_assets.training.tracking import Tracking
@@ -62,12 +63,30 @@ class MachineResource(dg.ConfigurableResource):
         return self.folder / "scratch" / run_id
 
 
+class OnlineResource(dg.ConfigurableResource):
+    """The newest feature rows, to be read within a request."""
+
+    url: str = Field(description="sqlite:///folder, redis://host:port/db or dynamodb://table-prefix?region=...")
+    env: str = Field(description="Part of every file, key and table.")
+
+    def store(self) -> "OnlineStore":
+        from mlops_assets.features.online.places import open_store
+
+        return open_store(self.url, env=self.env)
+
+
 def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:
-    """Bind the three resources to the places of one deployment."""
+    """Bind the resources to the places of one deployment."""
     return {
         "lake": LakeResource(root=settings.lake),
         "mlflow": MlflowResource(
             tracking_uri=settings.mlflow_uri, env=settings.env, artifact_root=f"{settings.home}/mlartifacts"
         ),
         "machine": MachineResource(home=str(settings.home), env=settings.env),
+        "online": OnlineResource(url=_shown(settings.online), env=settings.env),
     }
+
+
+def _shown(url: str) -> str:
+    """Return a URL as Dagster may show it: one that could carry a password by the name of its variable."""
+    return dg.EnvVar("MLOPS_ONLINE_STORE") if "@" in url or "password=" in url else url

@@ -1,7 +1,7 @@
 """The newest usable row of each entity, and what changed of it between two versions of a view at two times.
 
 The rule is that of `features/join.py`: a row is usable from `max(known_at, event_timestamp)` on, and of the usable rows the
-greatest `(event_timestamp, known_at)` counts.
+greatest `(event_timestamp, known_at)` counts. What SQL calls equal is no change: 0.0 and -0.0, a NaN and another.
 """
 
 from __future__ import annotations
@@ -43,42 +43,28 @@ def difference(
         new: Relation, and the time in microseconds since 1970.
         old: The same for what is held already; None: nothing is.
     """
-    columns = ", ".join(map(quoted, _columns(schema)))
-    entity = ", ".join(quoted(name) for name, _ in schema.entity)
-    _hold(con, "__new", schema, _newest(new[0], schema, new[1]))
-    nothing = f"{_newest(new[0], schema, new[1])} limit 0"
-    _hold(con, "__old", schema, _newest(old[0], schema, old[1]) if old else nothing)
+    entity = _entity(schema)
+    for name, (relation, at) in {"__new": new, "__old": old or (new[0], None)}.items():
+        con.execute(f"create or replace temp table {name} as {_newest(relation, schema, at)}")
     return Difference(
-        changed=con.sql(f"select {columns} from (from __new except from __old)").to_arrow_table(),
+        changed=con.sql("from __new except from __old").to_arrow_table(),
         gone=con.sql(f"select {entity} from __old anti join __new using ({entity})").to_arrow_table(),
         entities=con.sql(f"select {entity} from __new").to_arrow_table(),
     )
 
 
-def _hold(con: duckdb.DuckDBPyConnection, name: str, schema: Schema, query: str) -> None:
-    con.execute(f"create or replace temp table {name} as select {', '.join(['*', *_exact(schema)])} from ({query})")
-
-
-def _newest(relation: str, schema: Schema, at: int) -> str:
-    entity = ", ".join(quoted(name) for name, _ in schema.entity)
+def _newest(relation: str, schema: Schema, at: int | None) -> str:
+    entity = _entity(schema)
     present = " and ".join(f"{quoted(name)} is not null" for name, _ in schema.entity)
     features = ", ".join(quoted(name) for name, _ in schema.features)
+    usable = "false" if at is None else f"greatest(known_at, event_timestamp) <= make_timestamptz({at})"
     return f"""
         select {entity}, greatest(known_at, event_timestamp) as {quoted(USABLE_AT)}, {EVENT_TIMESTAMP}, {features}
         from {quoted(relation)}
-        where greatest(known_at, event_timestamp) <= make_timestamptz({at}) and {present}
+        where {usable} and {present}
         qualify row_number() over (partition by {entity} order by {EVENT_TIMESTAMP} desc, known_at desc) = 1
     """
 
 
-def _columns(schema: Schema) -> list[str]:
-    return [*(name for name, _ in schema.entity), USABLE_AT, EVENT_TIMESTAMP, *(name for name, _ in schema.features)]
-
-
-def _exact(schema: Schema) -> list[str]:
-    """Return what tells values apart that SQL calls equal: 0.0 and -0.0."""
-    floats = [(quoted(name), kind) for name, kind in schema.features if "float" in kind or "double" in kind]
-    return [
-        f'{name}::varchar as "exact {number}"' if kind.startswith("list") else f'signbit({name}) as "exact {number}"'
-        for number, (name, kind) in enumerate(floats)
-    ]
+def _entity(schema: Schema) -> str:
+    return ", ".join(quoted(name) for name, _ in schema.entity)

@@ -51,7 +51,7 @@ def open_store(url: str, *, env: str) -> OnlineStore:
     if parts.scheme == "sqlite":
         from mlops_assets.features.online.sqlite_store import SqliteStore
 
-        return SqliteStore(Path(parts.path) / env)
+        return SqliteStore(Path(url.partition(":///")[2]) / env)
     if parts.scheme in ("redis", "rediss", "unix"):
         from mlops_assets.features.online.redis_store import RedisStore
 
