@@ -112,6 +112,18 @@ def release(
     release_window(model, window)
 
 
+@app.command("forget-online")
+def forget_online(
+    view: Annotated[str, typer.Argument(help="Name of a feature view.")],
+    entity: Annotated[list[str], typer.Argument(help="Whom: COLUMN=VALUE for each entity column of the view.")],
+    defs: Defs = None,
+) -> None:
+    """Remove an entity from the online store, and keep every later materialisation from bringing it back."""
+    from mlops_assets.cli.forget import forget_online as forget
+
+    forget(view, entity, defs)
+
+
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
