@@ -22,8 +22,11 @@ class FileExists(MlopsError):
         )
 
 
-def write_definition(kind: str, folder: Path) -> Path:
+def write_definition(kind: str, folder: Path, *, source: str = "python") -> Path:
     """Write the template of `kind` (`Ingestion`, `FeatureView`, `ModelLifecycle`) as `defs.yaml` of a new folder.
+
+    Args:
+        source: Where an Ingestion reads: `rest`, `sql`, `files`, `external` or `python`.
 
     Raises:
         FileExists: The folder already holds a definition.
@@ -31,10 +34,16 @@ def write_definition(kind: str, folder: Path) -> Path:
     file = folder / "defs.yaml"
     if file.exists():
         raise FileExists(file)
-    text = Template((TEMPLATES / f"{kind}.yaml").read_text()).substitute(name=folder.name)
+    text = (
+        _filled(f"{kind}.yaml", name=folder.name, source=_filled(f"Ingestion-{source}.yaml", name=folder.name)) + "\n"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
+
+
+def _filled(template: str, **values: str) -> str:
+    return Template((TEMPLATES / template).read_text()).substitute(values).rstrip("\n")
 
 
 class TemplateScaffolder(dg.Scaffolder):
