@@ -8,6 +8,7 @@ import dagster as dg
 from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.contract.checks import check_names
 from mlops_assets.contract.conditions import conditions
+from mlops_assets.contract.names import table_of
 from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ EFFECTS = {
 
 
 def raw_key(reference: str) -> dg.AssetKey:
-    """Return the asset key of a table written as `<source>/<table>`."""
-    return dg.AssetKey(["raw", *reference.split("/")])
+    """Return the asset key of a table written as `<source>/<table>`, or as `<source>/<table>@current`."""
+    return dg.AssetKey(["raw", *table_of(reference).split("/")])
 
 
 def contract_check_specs(

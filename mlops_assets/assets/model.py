@@ -76,9 +76,11 @@ class Model:
         )
 
     def known_at(self) -> "dict[str, KnownAtSpec | None]":
-        """Return when the cells of each `source/table` become known."""
+        """Return when the cells of each `source/table` become known, corrections included."""
+        from mlops_assets.contract.known_at import effective
+
         return {
-            f"{source}/{name}": table.known_at
+            f"{source}/{name}": effective(table)
             for source, ingestion in self.ingestions.items()
             for name, table in ingestion.tables.items()
         }

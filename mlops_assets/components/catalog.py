@@ -1,6 +1,6 @@
 """Every definition file below one folder, read and checked together: what exists, and what is wrong with it.
 
-Add here: rules that need more than one file. Keep out: rules of one file (the specs) and anything that needs data.
+Keep out: rules of one file (the specs), what files say about each other (`references.py`), and anything that needs data.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_assets.components.findings import Finding, from_validation
 from mlops_assets.components.positions import Document, read_documents
+from mlops_assets.components.references import broken_references
 from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.names import table_of
 from mlops_assets.contract.partitions import PartitionsSpec
+from mlops_assets.contract.spec import TableSpec
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.spec import FeatureViewSpec
 from mlops_assets.ingestion.spec import IngestionSpec
@@ -28,6 +31,7 @@ SPECS: Mapping[str, type[BaseModel]] = {
 }
 
 Spec = TypeVar("Spec", IngestionSpec, FeatureViewSpec, ModelSpec)
+Found = TypeVar("Found")
 
 
 class UnknownDefinition(MlopsError):
@@ -79,6 +83,15 @@ class Catalog:
     def model(self, name: str) -> Entry[ModelSpec]:
         return _lookup("Model", self.models, name)
 
+    def table(self, reference: str) -> TableSpec:
+        """Return the raw table behind a reference.
+
+        Raises:
+            UnknownDefinition: No such table.
+        """
+        source, name = table_of(reference).split("/")
+        return _lookup("Raw table", self.ingestion(source).spec.tables, name)
+
     def partitions_of(self, spec: ModelSpec) -> tuple[str, PartitionsSpec]:
         """Return `(source/table, partitions)` of the table whose windows cut a model's spine.
 
@@ -88,7 +101,7 @@ class Catalog:
         for reference in spec.spine.sources.values():
             partitions = self.ingestion(reference.split("/")[0]).spec.partitions
             if partitions is not None:
-                return reference, partitions
+                return table_of(reference), partitions
         raise UnknownDefinition("Partitioned table for the spine of", spec.name, sorted(spec.spine.sources.values()))
 
     def entries(self) -> Iterator[Entry[IngestionSpec] | Entry[FeatureViewSpec] | Entry[ModelSpec]]:
@@ -107,7 +120,7 @@ def read_catalog(root: Path) -> Catalog:
     for file in component_files(root):
         for document in _documents(file, catalog):
             _add(document, file, catalog)
-    _check_references(catalog)
+    catalog.findings += broken_references(catalog)
     return catalog
 
 
@@ -120,7 +133,7 @@ def component_files(root: Path) -> list[Path]:
     return [file for folder in folders for file in component_files(folder)]
 
 
-def _lookup(kind: str, entries: Mapping[str, Entry[Spec]], name: str) -> Entry[Spec]:
+def _lookup(kind: str, entries: Mapping[str, Found], name: str) -> Found:
     if name not in entries:
         raise UnknownDefinition(kind, name, sorted(entries))
     return entries[name]
@@ -178,61 +191,4 @@ def _keep(entry: Entry, catalog: Catalog) -> None:
                 required="a name that no other file uses",
                 remedy="Rename one of the two.",
             )
-        )
-
-
-def _check_references(catalog: Catalog) -> None:
-    for view in catalog.views.values():
-        catalog.findings += _missing_tables(view, view.spec.sources, ("sources",), catalog)
-    for model in catalog.models.values():
-        catalog.findings += _missing_tables(model, model.spec.spine.sources, ("spine", "sources"), catalog)
-        catalog.findings += _missing_features(model, catalog)
-        catalog.findings += _unpartitioned_spine(model, catalog)
-
-
-def _missing_tables(
-    entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog
-) -> Iterator[Finding]:
-    known = {f"{name}/{table}" for name, ingestion in catalog.ingestions.items() for table in ingestion.spec.tables}
-    for alias, reference in sources.items():
-        if reference not in known:
-            yield entry.finding(
-                (*place, alias),
-                found=repr(reference),
-                required=f"one of {', '.join(sorted(known)) or 'the tables of an Ingestion file (none loads)'}",
-                remedy="Correct the reference, or add the table to an Ingestion file.",
-            )
-
-
-def _missing_features(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
-    known = [f"{name}:{feature}" for name, view in catalog.views.items() for feature in view.spec.features]
-    seen: dict[str, str] = {}
-    for position, reference in enumerate(model.spec.features):
-        feature = reference.split(":")[1]
-        if reference not in known:
-            yield model.finding(
-                ("features", position),
-                found=repr(reference),
-                required=f"one of {', '.join(sorted(known)) or 'the features of a FeatureView file (none loads)'}",
-                remedy="Correct the reference, or add the feature to its view.",
-            )
-        elif feature in seen:
-            yield model.finding(
-                ("features", position),
-                found=f"{reference!r} beside {seen[feature]!r}",
-                required="feature names that differ within a model",
-                remedy="Rename the feature in one of the views.",
-            )
-        seen[feature] = reference
-
-
-def _unpartitioned_spine(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
-    sources = [reference.split("/")[0] for reference in model.spec.spine.sources.values()]
-    specs = [catalog.ingestions[name].spec for name in sources if name in catalog.ingestions]
-    if specs and all(spec.partitions is None for spec in specs):
-        yield model.finding(
-            ("spine", "sources"),
-            found=f"only unpartitioned sources ({', '.join(sources)})",
-            required="at least one source with `partitions:`, whose windows are scored and monitored",
-            remedy="Add `partitions:` to the Ingestion file of the spine's table.",
         )

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 from mlops_assets.components.catalog import COMPONENT_FILES, Catalog, Entry, component_files
 from mlops_assets.components.findings import Finding
 from mlops_assets.components.schema import ModelSpec
+from mlops_assets.contract.names import HISTORY_COLUMNS, is_current, table_of
 from mlops_assets.features.spec import OUTCOME, SqlFileMissing, read_sql
 from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
     import duckdb
 
+HISTORY_TYPES = dict(zip(HISTORY_COLUMNS, ("TIMESTAMPTZ", "INTEGER", "BOOLEAN"), strict=True))
+
 
 def inspect_catalog(catalog: Catalog) -> Iterator[Finding]:
     """Yield the findings that need an engine, the file system or the Python path."""
     for ingestion in catalog.ingestions.values():
-        yield from _source(ingestion)
+        yield from _imports(ingestion)
     for view in catalog.views.values():
         yield from _query(view, ("sql",), view.spec.sql, view.spec.sources, view.spec.columns, catalog)
     for model in catalog.models.values():
@@ -32,17 +35,27 @@ def inspect_catalog(catalog: Catalog) -> Iterator[Finding]:
     yield from _unloaded(catalog)
 
 
-def _source(entry: Entry[IngestionSpec]) -> Iterator[Finding]:
-    if not isinstance(entry.spec.source, str):
-        return
-    module, _, function = entry.spec.source.partition(":")
+def _imports(entry: Entry[IngestionSpec]) -> Iterator[Finding]:
+    """Yield a finding for each Python path of a file whose module is not there."""
+    paths = {
+        ("tables", name, "python", "schema"): table.python.schema_
+        for name, table in entry.spec.tables.items()
+        if table.python
+    }
+    if isinstance(entry.spec.source, str):
+        paths = {("source",): entry.spec.source, **paths}
+    for place, path in paths.items():
+        module, _, attribute = path.partition(":")
+        if not _is_importable(module):
+            required = "a module that can be imported from the project's root"
+            yield entry.finding(place, found=repr(module), required=required, remedy=f"Write `{attribute}` there.")
+
+
+def _is_importable(module: str) -> bool:
     try:
-        found = importlib.util.find_spec(module)
+        return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
-        found = None
-    if found is None:
-        required = "a module that can be imported from the project's root"
-        yield entry.finding(("source",), found=repr(module), required=required, remedy=f"Write `{function}` there.")
+        return False
 
 
 def _spine_columns(spec: ModelSpec, catalog: Catalog) -> list[str]:
@@ -69,12 +82,17 @@ def _empty_tables(sources: Mapping[str, str], catalog: Catalog) -> "duckdb.DuckD
 
     con = connect()
     for alias, reference in sources.items():
-        source, table = reference.split("/")
-        declared = catalog.ingestions[source].spec.tables.get(table)
-        if declared is not None:
-            columns = ", ".join(f'"{name}" {kind}' for name, kind in declared.columns.items())
+        if table_of(reference).split("/")[1] in catalog.ingestions[reference.split("/")[0]].spec.tables:
+            columns = ", ".join(f'"{name}" {kind}' for name, kind in _columns(reference, catalog).items())
             con.execute(f'create table "{alias}" ({columns})')
     return con
+
+
+def _columns(reference: str, catalog: Catalog) -> dict[str, str]:
+    """Return the columns that a query sees: of a table with history also those of its versions, unless it asks for one."""
+    declared = catalog.table(reference)
+    has_versions = declared.publish == "history" and not is_current(reference)
+    return {**declared.columns, **HISTORY_TYPES} if has_versions else dict(declared.columns)
 
 
 def _bind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops_assets.contract.names import HISTORY_COLUMNS
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.engine import base, quoted, stand_in
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from mlops_assets.contract.spec import KnownAtSpec
+    from mlops_assets.contract.spec import KnownAtSpec, TableSpec
+
+RECORDED_AT, REVISION, _ = HISTORY_COLUMNS
 
 
 class NeverSaidWhenKnown(MlopsError):
@@ -38,6 +41,33 @@ class KnownAtDoesNotBind(MlopsError):
             required="DuckDB expressions over its columns that give a time",
             remedy="Correct the expression in its Ingestion file.",
         )
+
+
+def effective(spec: TableSpec) -> KnownAtSpec | None:
+    """Return when the cells of a table become known, corrections included; None if it never said.
+
+    The first version of a row keeps its declared times. A correction is known when it arrived at the earliest; where a
+    table keeps no versions (`upsert`), the value of `newest_by` stands for that, since nobody can say what was there before.
+    """
+    if spec.known_at is None or spec.publish not in ("history", "upsert"):
+        return spec.known_at
+    columns = {column: _corrected(expression, spec) for column, expression in spec.known_at.columns.items()}
+    with_row = [*spec.known_at.known_with_row, *(HISTORY_COLUMNS if spec.publish == "history" else ())]
+    row = _corrected(spec.known_at.row, spec)
+    return spec.known_at.model_copy(update={"row": row, "columns": columns, "known_with_row": with_row})
+
+
+def _corrected(expression: str, spec: TableSpec) -> str:
+    """Return an expression that also waits for a correction; a null on either side stays null, which means never."""
+    declared = f"({expression})::timestamptz"
+    if spec.publish == "history":
+        return f"case when {REVISION} = 0 then {declared} else {_later(declared, RECORDED_AT)} end"
+    return _later(declared, f"{quoted(str(spec.newest_by))}::timestamptz")
+
+
+def _later(one: str, other: str) -> str:
+    # `greatest` passes over nulls, which would make known what never was.
+    return f"case when {one} is not null and {other} is not null then greatest({one}, {other}) end"
 
 
 def cut(

@@ -12,6 +12,7 @@ RESERVED_COLUMNS = frozenset({*QUARANTINE_COLUMNS, *HISTORY_COLUMNS})
 BUILT_IN_RULES = frozenset({"unique_key", "in_window", "row_count", "freshness", "no_corrections", "schema_unchanged"})
 NULL_SHARE_PREFIX, ACCEPTED_PREFIX, RANGE_PREFIX = "null_share_", "accepted_", "range_"
 PREFIXES = (NULL_SHARE_PREFIX, ACCEPTED_PREFIX, RANGE_PREFIX)
+CURRENT = "@current"  # of a table with history: the newest version of each row
 NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 COLUMN_TYPE = re.compile(
     r"(BOOLEAN|TINYINT|SMALLINT|INTEGER|BIGINT|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP|TIMESTAMPTZ|DECIMAL\(\d+, ?\d+\))"
@@ -59,6 +60,20 @@ Cron = Annotated[str, AfterValidator(_cron)]
 ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Severity = Literal["warn", "quarantine", "block"]
 Verdict = Literal["warn", "block"]  # of a whole table: there is no row to set aside
+
+
+def table_of(reference: str) -> str:
+    """Return the table behind a reference.
+
+    >>> table_of("shop/orders@current")
+    'shop/orders'
+    """
+    return reference.removesuffix(CURRENT)
+
+
+def is_current(reference: str) -> bool:
+    """Tell whether a reference asks for the newest version of each row alone."""
+    return reference.endswith(CURRENT)
 
 
 class Spec(BaseModel):

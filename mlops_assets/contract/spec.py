@@ -96,6 +96,11 @@ class TableSpec(Spec):
         if (self.newest_by is not None) != (self.publish == "upsert"):
             required = "needs" if self.publish == "upsert" else "takes no"
             raise ValueError(f"publish: {self.publish} {required} `newest_by`, the column that tells the newest row")
+        if self.newest_by and self.known_at and not self.columns[self.newest_by].startswith("TIMESTAMP"):
+            raise ValueError(
+                f"newest_by {self.newest_by!r} must be a timestamp: with `known_at` it says when a row became what it is; "
+                f"found {self.columns[self.newest_by]}"
+            )
         return self
 
     def _python(self) -> list[PythonCheck]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.contract.known_at import NeverSaidWhenKnown, cut
 from mlops_assets.features.compute import known_rows
 from mlops_assets.features.join import JoinedView
 from mlops_assets.features.leak_finding import LeakFinding, differences, summarise
-from mlops_assets.features.sources import open_sources
+from mlops_assets.features.sources import cut_sources, open_sources
 from mlops_assets.features.spine import spine_at
 from mlops_assets.features.vectors import assemble, relation_of
-from mlops_assets.lake.engine import attach_arrow, connect, quoted
+from mlops_assets.lake.engine import attach_arrow, connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,11 +88,7 @@ class _Past:
     def open(self, sources: Mapping[str, str], versions: Mapping[str, int], *, at: datetime) -> None:
         """Attach each `source/table` under its alias as it was known at `at`."""
         open_sources(self.con, self.lake, sources, versions=versions)
-        for alias, table in sources.items():
-            if self.known_at[table] is None:
-                raise NeverSaidWhenKnown(table)
-            columns = [str(row[0]) for row in self.con.execute(f"describe {quoted(alias)}").fetchall()]
-            cut(self.con, alias, columns, self.known_at[table], at=at)
+        cut_sources(self.con, sources, self.known_at, at=at)
 
 
 def _sample(table: pa.Table, samples: int, seed: int) -> list[datetime]:

@@ -48,13 +48,19 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> Non
     if absent := [column for column in snapshot.schema.names if column not in written]:
         con.register(f"__absent_{name}", snapshot.schema.empty_table().select(absent))
         source = f"(from {source} union all by name from {quoted(f'__absent_{name}')})"
-    _replace_view(con, name, f"select {', '.join(map(quoted, snapshot.schema.names))} from {source}")
+    attach_query(con, name, f"select {', '.join(map(quoted, snapshot.schema.names))} from {source}")
 
 
 def attach_arrow(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     """Make the view `name` over an Arrow table, which stays in place."""
     con.register(f"__arrow_{name}", table)
-    _replace_view(con, name, f"select * from {quoted(f'__arrow_{name}')}")
+    attach_query(con, name, f"select * from {quoted(f'__arrow_{name}')}")
+
+
+def attach_query(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
+    """Make the view `name` over a query; it follows what stands in for the relations that it reads."""
+    con.execute(f"drop view if exists temp.main.{quoted(name)}")
+    con.execute(f"create or replace view {base(name)} as {select}")
 
 
 def base(name: str) -> str:
@@ -65,8 +71,3 @@ def base(name: str) -> str:
 def stand_in(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
     """Put a temporary view in front of the attached `name` until the next attach; `base(name)` still reads the whole."""
     con.execute(f"create or replace temp view {quoted(name)} as {select}")
-
-
-def _replace_view(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
-    con.execute(f"drop view if exists temp.main.{quoted(name)}")
-    con.execute(f"create or replace view {base(name)} as {select}")

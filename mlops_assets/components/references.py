@@ -1,0 +1,80 @@
+"""What definition files say about each other: the tables of a query, the features of a model, the windows of a spine.
+
+Add here: rules that need more than one file. Keep out: rules of one file (the specs) and anything that needs data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contract.names import is_current, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlops_assets.components.catalog import Catalog, Entry
+    from mlops_assets.components.findings import Finding
+    from mlops_assets.components.schema import ModelSpec
+
+
+def broken_references(catalog: Catalog) -> Iterator[Finding]:
+    """Yield what one file says about another that does not hold."""
+    for view in catalog.views.values():
+        yield from _tables(view, view.spec.sources, ("sources",), catalog)
+    for model in catalog.models.values():
+        yield from _tables(model, model.spec.spine.sources, ("spine", "sources"), catalog)
+        yield from _missing_features(model, catalog)
+        yield from _unpartitioned_spine(model, catalog)
+
+
+def _tables(entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog) -> Iterator[Finding]:
+    known = {f"{name}/{table}" for name, ingestion in catalog.ingestions.items() for table in ingestion.spec.tables}
+    for alias, reference in sources.items():
+        if table_of(reference) not in known:
+            yield entry.finding(
+                (*place, alias),
+                found=repr(reference),
+                required=f"one of {', '.join(sorted(known)) or 'the tables of an Ingestion file (none loads)'}",
+                remedy="Correct the reference, or add the table to an Ingestion file.",
+            )
+        elif is_current(reference) and (mode := catalog.table(reference).publish) != "history":
+            yield entry.finding(
+                (*place, alias),
+                found=f"{reference!r} of a table with `publish: {mode}`",
+                required="a table with `publish: history`, which alone has more than the newest version of a row",
+                remedy=f"Write `{table_of(reference)}`, or publish that table with history.",
+            )
+
+
+def _missing_features(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    known = [f"{name}:{feature}" for name, view in catalog.views.items() for feature in view.spec.features]
+    seen: dict[str, str] = {}
+    for position, reference in enumerate(model.spec.features):
+        feature = reference.split(":")[1]
+        if reference not in known:
+            yield model.finding(
+                ("features", position),
+                found=repr(reference),
+                required=f"one of {', '.join(sorted(known)) or 'the features of a FeatureView file (none loads)'}",
+                remedy="Correct the reference, or add the feature to its view.",
+            )
+        elif feature in seen:
+            yield model.finding(
+                ("features", position),
+                found=f"{reference!r} beside {seen[feature]!r}",
+                required="feature names that differ within a model",
+                remedy="Rename the feature in one of the views.",
+            )
+        seen[feature] = reference
+
+
+def _unpartitioned_spine(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    sources = [reference.split("/")[0] for reference in model.spec.spine.sources.values()]
+    specs = [catalog.ingestions[name].spec for name in sources if name in catalog.ingestions]
+    if specs and all(spec.partitions is None for spec in specs):
+        yield model.finding(
+            ("spine", "sources"),
+            found=f"only unpartitioned sources ({', '.join(sources)})",
+            required="at least one source with `partitions:`, whose windows are scored and monitored",
+            remedy="Add `partitions:` to the Ingestion file of the spine's table.",
+        )
