@@ -29,6 +29,28 @@ class Kind(StrEnum):
     model = "model"
 
 
+class Dialect(StrEnum):
+    """The warehouses that `sql` writes for."""
+
+    spark = "spark"
+    snowflake = "snowflake"
+    bigquery = "bigquery"
+    redshift = "redshift"
+    postgres = "postgres"
+    athena = "athena"
+    duckdb = "duckdb"
+
+
+class From(StrEnum):
+    """Where a new ingestion reads."""
+
+    rest = "rest"
+    sql = "sql"
+    files = "files"
+    external = "external"
+    python = "python"
+
+
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Answer `--version`; everything else is a subcommand."""
@@ -58,15 +80,29 @@ def explain(
 
 
 @app.command()
+def sql(
+    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    dialect: Annotated[Dialect, typer.Option(help="The warehouse that will run it.")],
+    spine: Annotated[str | None, typer.Option(help="Table of the warehouse to read the spine from.")] = None,
+    defs: Defs = None,
+) -> None:
+    """Print the query that joins a model's features in a warehouse, as they were known."""
+    from mlops_assets.cli.sql import print_sql
+
+    print_sql(model, dialect.value, spine=spine, defs=defs)
+
+
+@app.command()
 def new(
     kind: Annotated[Kind, typer.Argument(help="What to define.")],
     name: Annotated[str, typer.Argument(help="Its name: lower case, digits and single underscores.")],
+    source: Annotated[From | None, typer.Option("--from", help="Where an ingestion reads (python).")] = None,
     defs: Defs = None,
 ) -> None:
     """Write a commented definition file to start from."""
     from mlops_assets.cli.new import write_new
 
-    write_new(kind.value, name, defs)
+    write_new(kind.value, name, defs, source=source.value if source else None)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 The rows of a view are numbered per entity by `(event_timestamp, known_at)`, so "the greatest of those that can be used" is the
 greatest number that arrived before the prediction. Add here: nothing that is not in each dialect of `warehouse.py`; no ASOF,
-QUALIFY, RANGE, LATERAL or max_by.
+QUALIFY, RANGE, LATERAL or max_by. None of the ordered columns is null; `nulls first` is what BigQuery can say.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _steps(table: str, kept: Sequence[str], view: Source, names: _Names) -> list
         f"""{rows} as (
   select {_list([*entity, *view.features, "event_timestamp"])},
     case when known_at > event_timestamp then known_at else event_timestamp end as {names.usable},
-    row_number() over (partition by {_list(entity)} order by event_timestamp, known_at) as {names.place}
+    row_number() over (partition by {_list(entity)} order by event_timestamp nulls first, known_at nulls first) as {names.place}
   from {view.relation}
 )""",
         f"""{timeline} as (
@@ -88,8 +88,8 @@ def _steps(table: str, kept: Sequence[str], view: Source, names: _Names) -> list
 )""",
         f"""{search} as (
   select {_list(kept)}, {names.is_spine}, max({names.place}) over (
-    partition by {_list(entity)} order by {names.usable}, {names.is_spine}
-    rows between unbounded preceding and current row
+    partition by {_list(entity)} order by {names.usable} nulls first, {names.is_spine} nulls first
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   ) as {names.found}
   from {timeline}
 )""",
