@@ -68,6 +68,13 @@ def test_correct_files_have_no_findings(files: Path) -> None:
         ("shop", "start: 2024-01-07", "start: 2024-01-08", "partitions", ["2024-01-08", "Sunday", "2024-01-07"]),
         ("shop", "source: shop.feed:shop", "source: shop.fed:shop", "source", ["'shop.fed'", "imported"]),
         (
+            "shop",
+            "key: [order_id]",
+            "key: [order_id]\n      python: {schema: no.such:schema}",
+            "tables.orders.python.schema",
+            ["'no.such'"],
+        ),
+        (
             "returns",
             "{inputs: [amount, channel]}",
             "{inputs: [amount, channel], file: request.py}",
@@ -161,6 +168,41 @@ def test_a_new_file_is_valid_once_its_marks_are_filled_in(files: Path) -> None:
     code, output = check(files)
 
     assert code == FINE, output
+
+
+SOURCE_MARKS = {
+    "<what the source holds, and who owns it>": "Parcels.",
+    "<one row is ...>": "One parcel.",
+    "<table>": "parcels",
+    "<id>": "parcel_id",
+    "<event_time>": "shipped_at",
+    "<value>": "weight_kg",
+    "<host>": "parcels.example",
+    "<NAME_OF_A_SECRET>": "PARCELS_SECRET",
+    "<data>": "data",
+    "<s3://bucket/table>": "s3://bucket/parcels",
+    "dlt_pipelines.fresh:fresh": "shop.feed:shop",
+}
+
+
+@pytest.mark.parametrize("source", ["rest", "sql", "files", "external", "python"])
+def test_a_new_source_of_any_kind_is_valid_once_its_marks_are_filled_in(files: Path, source: str) -> None:
+    CliRunner().invoke(app, ["new", "ingestion", "fresh", "--from", source, "--defs", str(files)])
+    text = (files / "fresh" / "defs.yaml").read_text()
+    for mark, word in SOURCE_MARKS.items():
+        text = text.replace(mark, word)
+    (files / "fresh" / "defs.yaml").write_text(text)
+
+    code, output = check(files)
+
+    assert "<" not in text
+    assert code == FINE, output
+
+
+def test_only_an_ingestion_has_a_source(files: Path) -> None:
+    result = CliRunner().invoke(app, ["new", "model", "fresh", "--from", "sql", "--defs", str(files)])
+
+    assert (result.exit_code, (files / "fresh").exists()) == (MISUSE, False)
 
 
 def test_version_and_help() -> None:
