@@ -1,20 +1,24 @@
 """The point-in-time join against a loop over all rows, and against DuckDB's own as-of join where nothing arrives late."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.features.join import EntityMismatch, JoinedView, point_in_time_join
-from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.features.spec import FeatureViewSpec, JoinEngineName
 from mlops_assets.lake.engine import attach_arrow, connect
+from mlops_assets.lake.identity import identity
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")
+each_engine = pytest.mark.parametrize("engine", get_args(JoinEngineName))
 
 
 def at(hours: float) -> datetime:
@@ -59,10 +63,13 @@ def spine_rows(rows: list[tuple[Any, Any, int]]) -> pa.Table:
     )
 
 
-def join(spine: pa.Table, features: pa.Table, spec: FeatureViewSpec) -> pa.Table:
-    with connect() as con:
+def join(
+    spine: pa.Table, features: pa.Table, spec: FeatureViewSpec, engine: JoinEngineName, *, threads: int = 1
+) -> pa.Table:
+    with connect(threads) as con:
         attach_arrow(con, "features/view", features)
-        return point_in_time_join(con, spine, [JoinedView(spec, "features/view", tuple(spec.features))])
+        view = JoinedView(spec, "features/view", tuple(spec.features))
+        return point_in_time_join(con, spine, [view], engine=engine)
 
 
 def brute_force(
@@ -85,22 +92,24 @@ shops, items, hours = st.sampled_from(["a", "b", None]), st.sampled_from([1, 2, 
 bitemporal = st.lists(st.tuples(shops, items, hours, hours), unique=True, max_size=40)
 
 
+@each_engine
 @given(bitemporal, st.lists(st.tuples(shops, items, hours), max_size=20), st.none() | st.integers(1, 6))
-def test_each_spine_row_gets_what_a_loop_over_all_rows_finds(rows, asked, ttl):
+def test_each_spine_row_gets_what_a_loop_over_all_rows_finds(engine, rows, asked, ttl):
     spine = spine_rows(asked)
 
-    joined = join(spine, feature_rows(rows), view_spec(entity=["shop", "item"], ttl_hours=ttl))
+    joined = join(spine, feature_rows(rows), view_spec(entity=["shop", "item"], ttl_hours=ttl), engine)
 
     assert joined.select(spine.column_names).equals(spine)
     assert joined["value"].to_pylist() == [brute_force(rows, *row, ttl=ttl) for row in asked]
 
 
+@each_engine
 @given(
     st.lists(st.tuples(shops, hours), unique=True, max_size=30),
     st.integers(0, 3),
     st.lists(st.tuples(shops, hours), max_size=20),
 )
-def test_without_late_rows_it_is_a_plain_as_of_join(events, delay, asked):
+def test_without_late_rows_it_is_a_plain_as_of_join(engine, events, delay, asked):
     features = feature_rows([(shop, 1, hour, hour + delay) for shop, hour in events])
     spine = spine_rows([(shop, 1, hour) for shop, hour in asked]).append_column("i", [list(range(len(asked)))])
     with duckdb.connect() as con:
@@ -111,7 +120,7 @@ def test_without_late_rows_it_is_a_plain_as_of_join(events, delay, asked):
             order by s.i
         """).fetchall()
 
-    joined = join(spine, features, view_spec(entity=["shop"]))
+    joined = join(spine, features, view_spec(entity=["shop"]), engine)
 
     assert joined["value"].to_pylist() == [value for (value,) in found]
 
@@ -125,23 +134,26 @@ CORRECTED = [
 ]
 
 
+@each_engine
 @pytest.mark.parametrize(("hour", "value"), [(0, None), (1, 0), (2, 0), (3, 2), (5, 2), (8, 2), (9, 2), (10, 4)])
-def test_a_correction_neither_reaches_back_nor_displaces_a_newer_row(hour, value):
-    joined = join(spine_rows([("a", 1, hour)]), feature_rows(CORRECTED), view_spec(entity=["shop"]))
+def test_a_correction_neither_reaches_back_nor_displaces_a_newer_row(engine, hour, value):
+    joined = join(spine_rows([("a", 1, hour)]), feature_rows(CORRECTED), view_spec(entity=["shop"]), engine)
 
     assert joined["value"].to_pylist() == [value]
 
 
+@each_engine
 @pytest.mark.parametrize(("hours_later", "value"), [(6, 0), (6 + 1e-6, None)])
-def test_a_value_lives_exactly_as_long_as_its_ttl(hours_later, value):
+def test_a_value_lives_exactly_as_long_as_its_ttl(engine, hours_later, value):
     spine = spine_rows([("a", 1, 0)]).set_column(2, "prediction_time", pa.array([at(1 + hours_later)], TIME))
 
-    joined = join(spine, feature_rows([("a", 1, 1, 1)]), view_spec(entity=["shop"], ttl_hours=6))
+    joined = join(spine, feature_rows([("a", 1, 1, 1)]), view_spec(entity=["shop"], ttl_hours=6), engine)
 
     assert joined["value"].to_pylist() == [value]
 
 
-def test_several_views_each_add_their_columns():
+@each_engine
+def test_several_views_each_add_their_columns(engine):
     with connect() as con:
         attach_arrow(con, "one", feature_rows([("a", 1, 1, 1)], "x"))
         attach_arrow(con, "two", feature_rows([("b", 1, 1, 1), ("a", 1, 2, 2)], "y"))
@@ -149,25 +161,109 @@ def test_several_views_each_add_their_columns():
             JoinedView(view_spec(entity=["shop"], feature="x"), "one", ("x",)),
             JoinedView(view_spec(entity=["shop", "item"], feature="y"), "two", ("y",)),
         ]
-        joined = point_in_time_join(con, spine_rows([("a", 1, 1), ("b", 1, 3), ("a", 1, 3)]), views)
+        joined = point_in_time_join(con, spine_rows([("a", 1, 1), ("b", 1, 3), ("a", 1, 3)]), views, engine=engine)
 
     assert (joined["x"].to_pylist(), joined["y"].to_pylist()) == ([0, None, 0], [None, 0, 1])
 
 
-@pytest.mark.parametrize("name", ["usable_at", "row", "__row", "b", "arrival", "select"])
-def test_no_name_of_a_feature_is_taken_by_the_join_itself(name):
+@each_engine
+@pytest.mark.parametrize("name", ["usable_at", "row", "__row", "b", "arrival", "select", "place", "place_found", "s"])
+def test_no_name_of_a_feature_is_taken_by_the_join_itself(engine, name):
     if name == "__row":
         spec = view_spec(entity=["shop"]).model_copy(update={"features": {name: None}})
     else:
         spec = view_spec(entity=["shop"], feature=name)
 
-    joined = join(spine_rows([("a", 1, 2)]), feature_rows([("a", 1, 1, 1)], name), spec)
+    joined = join(spine_rows([("a", 1, 2)]), feature_rows([("a", 1, 1, 1)], name), spec, engine)
 
     assert joined[name].to_pylist() == [0]
 
 
-def test_entities_that_cannot_be_compared_are_refused():
+@each_engine
+def test_entities_that_cannot_be_compared_are_refused(engine):
     spine = spine_rows([("a", 1, 2)]).set_column(0, "shop", pa.array([7]))
 
-    with pytest.raises(EntityMismatch, match="features/view joined on shop"):
-        join(spine, feature_rows([("a", 1, 1, 1)]), view_spec(entity=["shop"]))
+    with pytest.raises(EntityMismatch, match="features/view joined on shop: found string in the view and int64"):
+        join(spine, feature_rows([("a", 1, 1, 1)]), view_spec(entity=["shop"]), engine)
+
+
+@each_engine
+@pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.decimal128(21, 2)])
+def test_numbers_of_different_width_are_compared_by_value(engine, kind):
+    spine = spine_rows([("a", 1, 2)]).set_column(1, "item", pa.array([1]).cast(kind, safe=False))
+
+    joined = join(spine, feature_rows([("a", 1, 1, 1)]), view_spec(entity=["item"]), engine)
+
+    assert joined["value"].to_pylist() == [0]
+
+
+ZONES = st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
+# Half hours around the night of 10 March 2024, when New York has no two o'clock.
+moments = st.integers(-12, 12).map(lambda half: datetime(2024, 3, 10, 7, tzinfo=UTC) + half * timedelta(minutes=30))
+
+
+@each_engine
+@given(
+    st.lists(st.tuples(moments, moments), unique=True, max_size=12),
+    st.lists(moments, max_size=8),
+    st.tuples(ZONES, ZONES, ZONES),
+    st.tuples(*[st.sampled_from(["s", "ms", "us"])] * 3),
+    st.none() | st.integers(1, 8),
+)
+def test_times_are_moments_whatever_their_zone_and_unit(engine, rows, asked, zones, units, ttl_halves):
+    spine_time, event_time, known_time = (pa.timestamp(unit, zone) for unit, zone in zip(units, zones, strict=True))
+    features = pa.table(
+        {
+            "shop": pa.array(["a"] * len(rows), pa.string()),
+            "event_timestamp": pa.array([event.astimezone(ZoneInfo(zones[1])) for event, _ in rows], event_time),
+            "known_at": pa.array([known for _, known in rows], known_time),
+            "value": pa.array(range(len(rows)), pa.int64()),
+        }
+    )
+    spine = pa.table(
+        {"shop": pa.array(["a"] * len(asked), pa.string()), "prediction_time": pa.array(asked, spine_time)}
+    )
+
+    joined = join(spine, features, view_spec(entity=["shop"], ttl_hours=ttl_halves and ttl_halves / 2), engine)
+
+    ttl = timedelta.max if ttl_halves is None else ttl_halves * timedelta(minutes=30)
+    expected = []
+    for t in asked:
+        found = max(
+            ((event, known, i) for i, (event, known) in enumerate(rows) if max(event, known) <= t), default=None
+        )
+        expected.append(found[2] if found and t - found[0] <= ttl else None)
+    assert joined["value"].to_pylist() == expected
+
+
+@each_engine
+def test_no_row_in_no_row_out(engine):
+    spec = view_spec(entity=["shop"], ttl_hours=1)
+
+    assert join(spine_rows([]), feature_rows([("a", 1, 1, 1)]), spec, engine)["value"].to_pylist() == []
+    assert join(spine_rows([("a", 1, 2)]), feature_rows([]), spec, engine)["value"].to_pylist() == [None]
+
+
+@each_engine
+def test_rows_keep_their_order_with_any_number_of_threads(engine):
+    """More rows than DuckDB gives one thread, in no order at all."""
+    rng = np.random.default_rng(0)
+    rows = {(str(shop), None, int(event), int(event + late)) for shop, event, late in rng.integers(0, 500, (40_000, 3))}
+    spine = spine_rows([(str(shop), None, int(hour)) for shop, hour in rng.integers(0, 500, (300_000, 2))])
+    features, spec = feature_rows(sorted(rows)), view_spec(entity=["shop"], ttl_hours=50)
+
+    found = {identity(join(spine, features, spec, engine, threads=threads)) for threads in (1, 2, 2, 4)}
+
+    assert len(found) == 1
+
+
+def test_the_engines_agree_on_many_rows_with_late_ones():
+    rng = np.random.default_rng(1)
+    rows = {(str(s), int(i), int(e), int(e + late)) for s, i, e, late in rng.integers(0, 30, (30_000, 4))}
+    spine = spine_rows([(str(s), int(i), int(hour)) for s, i, hour in rng.integers(0, 60, (50_000, 3))])
+    features, spec = feature_rows(sorted(rows)), view_spec(entity=["shop", "item"], ttl_hours=20)
+
+    one, other = (join(spine, features, spec, engine) for engine in get_args(JoinEngineName))
+
+    assert one.equals(other)
+    assert 0 < one["value"].null_count < spine.num_rows
