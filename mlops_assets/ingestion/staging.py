@@ -118,6 +118,9 @@ def _run(reading: Reading, states: Mapping[str, State], folder: Path) -> tuple[s
 def _checked(source: Any, reading: Reading) -> Any:
     from dlt.extract.items_transform import MapItem
 
+    class Door(MapItem):
+        placement_affinity = BEHIND_CURSOR
+
     if missing := [name for name in reading.tables if name not in source.resources]:
         raise ResourceMissing(reading.spec, missing, list(source.resources))
     source.max_table_nesting = 0  # nested values stay in their row, as JSON
@@ -125,9 +128,7 @@ def _checked(source: Any, reading: Reading) -> Any:
         declared = reading.spec.tables[name]
         hints = {column: dlt_type(kind) for column, kind in declared.columns.items()}
         source.resources[name].apply_hints(columns=hints, schema_contract={"data_type": "freeze"})
-        door = MapItem(_door(name, declared, source.schema.naming.normalize_identifier))
-        door.placement_affinity = BEHIND_CURSOR
-        source.resources[name].add_step(door)
+        source.resources[name].add_step(Door(_door(name, declared, source.schema.naming.normalize_identifier)))
     return source.with_resources(*reading.tables)
 
 

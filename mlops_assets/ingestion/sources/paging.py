@@ -103,7 +103,7 @@ def _recognised(response: Response, rows: int, path: str) -> BasePaginator:
     from dlt.sources.helpers.rest_client.detector import PaginatorFactory
 
     paginator, certainty = PaginatorFactory().create_paginator(response)
-    if paginator is not None and certainty == 1.0:
+    if certainty == 1.0:
         return paginator
     if sign := _sign_of_more(response.json(), rows):
         raise PagesUnclear(path, sign)

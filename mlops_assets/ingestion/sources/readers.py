@@ -65,13 +65,13 @@ class _Names:
 
 def _of_window(rows: pa.Table, table: FileTable, reading: Reading) -> pa.Table:
     import pyarrow as pa
-    from pyarrow import compute
+    from pyarrow.dataset import field
 
     partitions, window = reading.spec.partitions, reading.window
     if partitions is None or window is None or "%" in table.glob:
         return rows
-    at = rows[partitions.column].cast(pa.timestamp("us", "UTC"))
-    return rows.filter(compute.and_(compute.greater_equal(at, window.start), compute.less(at, window.end)))
+    at = field(partitions.column).cast(pa.timestamp("us", "UTC"))
+    return rows.filter((at >= window.start) & (at < window.end))
 
 
 def _parquet(item: Any, table: FileTable, names: _Names) -> Iterator[pa.Table]:  # noqa: ARG001  one signature for all
@@ -129,11 +129,12 @@ def _typed(batch: pa.RecordBatch, names: _Names) -> pa.Table:
 def _parsed(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return text as values of a type; empty text is none, but "NA" may be a city."""
     import pyarrow as pa
-    from pyarrow import compute
+    from pyarrow.compute import ReplaceSubstringOptions, call_function
 
     if not pa.types.is_string(values.type):
         return values
-    text = compute.if_else(compute.equal(values, ""), None, values)
+    text = call_function("if_else", [call_function("equal", [values, ""]), pa.scalar(None, values.type), values])
     if pa.types.is_timestamp(kind):  # the lake keeps microseconds
-        text = compute.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")
+        cut = ReplaceSubstringOptions(pattern=r"(\.\d{6})\d+", replacement=r"\1")
+        text = call_function("replace_substring_regex", [text], cut)
     return text.cast(kind)

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 MASK = "***"
 LOGGERS = ("dlt", "urllib3.connectionpool")  # the two that name addresses, which may hold a key
@@ -65,7 +65,7 @@ class Secrets:
         return text
 
     @contextmanager
-    def out_of_logs(self) -> Iterator[None]:
+    def out_of_logs(self) -> Generator[None]:
         """Mask secrets in what dlt and the HTTP library log meanwhile."""
 
         def mask(record: logging.LogRecord) -> bool:

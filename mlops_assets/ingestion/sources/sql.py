@@ -50,18 +50,19 @@ def sql_resources(source: SqlDatabaseSource, reading: Reading) -> list[Any]:
 
 def _engine(name: str, reading: Reading) -> sa.Engine:
     import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     try:
         url = sa.make_url(reading.secrets.read(name))
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise UrlUnreadable(name) from error
+    except (ArgumentError, ValueError):
+        raise UrlUnreadable(name) from None
     if url.password:
         reading.secrets.add(str(url.password))
     try:
         return sa.create_engine(url, poolclass=sa.NullPool)  # nothing stays open after a load
     except ModuleNotFoundError as error:
         raise DriverMissing(url.get_backend_name(), error.name or str(error)) from error
-    except sa.exc.NoSuchModuleError as error:
+    except NoSuchModuleError as error:
         raise DriverMissing(url.get_backend_name(), url.drivername) from error
 
 
