@@ -1,5 +1,7 @@
 """The immutable training set, and the blocking search for values from the future in it."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from mlops_assets.assets.binding import AS_OF, TRAINING_SET
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
+from mlops_assets.features.spec import definition_hash, read_sql
 from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
                 description="Rows computed again from tables cut at their prediction time are the same.",
             )
         ],
+        code_version=_definition(model),
         group_name=model.name,
         owners=model.spec.owners,
         kinds={"parquet"},
@@ -71,6 +75,19 @@ def training_set_asset(model: Model) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def _definition(model: Model) -> str:
+    """Return the hash of what decides the rows, the queries of the views included: if one changes, the set is stale."""
+    spine, request = model.spec.spine, model.spec.request
+    file = model.folder / request.file if request.file else None
+    parts = [
+        definition_hash(spine, read_sql(spine.sql, base=model.folder)),
+        *(definition_hash(view.spec, read_sql(view.spec.sql, base=view.folder)) for view in model.views.values()),
+        [spine.label_timeout_days, model.spec.training.window_days, model.spec.features, request.inputs],
+        file.read_text(encoding="utf-8") if file and file.is_file() else None,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _metadata(built: "TrainingSet", saved: "SavedTrainingSet") -> dict[str, Any]:

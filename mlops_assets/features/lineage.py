@@ -1,6 +1,7 @@
 """Which raw columns a view's columns are made of, read from its SQL: nothing runs.
 
-Values are traced, not conditions: a column that only a `where` or a `group by` names is not in the lineage.
+Values are traced, the partition and order of a window among them; a column that only a `where`, a `group by` or a named
+window mentions is not in the lineage.
 """
 
 from __future__ import annotations
