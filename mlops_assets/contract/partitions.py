@@ -26,6 +26,19 @@ class NoLastWindow(MlopsError):
         )
 
 
+class UnknownWindow(MlopsError):
+    """A window was named that the partitions do not have."""
+
+    def __init__(self, key: str, spec: "PartitionsSpec") -> None:
+        nearby = "" if spec.end is None else f" and before {spec.end}"
+        super().__init__(
+            f"Window {key!r}",
+            found="no window of that name",
+            required=f"the start of a {spec.every} from {spec.start} on{nearby}, written as {spec.start:{KEY_FORMAT[spec.every]}}",
+            remedy="Correct the key.",
+        )
+
+
 class PartitionsSpec(BaseModel):
     """Windows of time into which a source's tables are cut, in UTC."""
 
@@ -59,6 +72,20 @@ class PartitionsSpec(BaseModel):
             raise NoLastWindow(self.start)
         spans = takewhile(lambda span: span[1] <= min(ends), pairwise(self._boundaries()))
         return [Window(f"{start:{KEY_FORMAT[self.every]}}", start, end) for start, end in spans]
+
+    def window(self, key: str) -> Window:
+        """Return the window of a key.
+
+        Raises:
+            UnknownWindow: There is none.
+        """
+        for start, end in pairwise(self._boundaries()):
+            found = f"{start:{KEY_FORMAT[self.every]}}"
+            if found == key and (self.end is None or end <= _midnight(self.end)):
+                return Window(key, start, end)
+            if found >= key:
+                break
+        raise UnknownWindow(key, self)
 
     def _boundaries(self) -> Iterator[datetime]:
         at = _midnight(self.start)

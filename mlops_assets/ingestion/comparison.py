@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import HISTORY_COLUMNS
-from mlops_assets.lake.engine import attach, quoted
+from mlops_assets.lake.engine import attach, attach_arrow, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
@@ -80,6 +80,28 @@ def compare(con: duckdb.DuckDBPyConnection, spec: TableSpec, held: Snapshot) -> 
     both = [*columns, *(one for one in HISTORY_COLUMNS if one in there)]
     con.execute(f"create or replace temp view h as select {typed(both, there, new)}, true as __held from held {newest}")
     return Comparison(con, spec, held, columns)
+
+
+def surplus(
+    con: duckdb.DuckDBPyConnection, rows: pa.Table, others: pa.Table, *, apart_from: Collection[str] = ()
+) -> pa.Table:
+    """Return of equal rows as many as there are more than among `others`.
+
+    Args:
+        apart_from: Columns that do not count.
+    """
+    attach_arrow(con, "more", rows)
+    attach_arrow(con, "others", others)
+    new, there = types_of(con, "more"), types_of(con, "others")
+    content = [one for one in {**new, **there} if one not in apart_from]
+    same = " and ".join(f"n.{one} is not distinct from o.{one}" for one in map(quoted, content))
+    return con.sql(f"""
+        with n as (
+            select *, row_number() over (partition by {listed(content)}) as nth
+            from (select {typed([*content, *apart_from], new, there)} from more)
+        ), o as (select {typed(content, there, new)}, count(*) as times from others group by all)
+        select {listed(rows.column_names, "n")} from n left join o on {same} where nth > coalesce(times, 0)
+        """).to_arrow_table()
 
 
 def listed(columns: Iterable[str], of: str | None = None) -> str:

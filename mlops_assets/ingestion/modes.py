@@ -65,7 +65,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Load:
-    """The new rows, as the relation `clean`; `judged` also has those that were set aside.
+    """The new rows, as the relation `clean`; `staged` also has those that were set aside.
 
     Attributes:
         clean: The same as Arrow.
@@ -84,7 +84,7 @@ def change(con: duckdb.DuckDBPyConnection, spec: TableSpec, load: Load, held: Sn
     """Return what a load changes.
 
     Args:
-        con: Has the relations `clean` and `judged`, from the audit.
+        con: Has the relations `clean` and `staged`, from the audit.
         held: The table, or as much of it as can hold a key of the load; None: there is no table yet.
 
     Raises:
@@ -127,7 +127,7 @@ def _append(found: Comparison, load: Load) -> Change:
             f"select {listed(names, 'c')} from {found.beside} where {ABSENT} order by {listed(names, 'c')}"
         )
         (late,) = found.counts(f"not {ABSENT} and ({found.differs})")
-        vanished = found.count(found.gone("judged")) if load.is_complete else 0
+        vanished = found.count(found.gone("staged")) if load.is_complete else 0
     elif load.is_complete:  # of equal rows as many are new as there are more of them than before
         rows = found.rows(f"select {listed(names)} from ({found.unmatched}) order by {listed(names)}")
     else:  # a cursor delivers a row once
@@ -148,7 +148,7 @@ def _history(found: Comparison, load: Load) -> Change:
         from {found.beside} where {is_new} or {is_changed}"""
     ends = f"""
         select {listed(there)}, {recorded_at}, ({REVISION} + 1)::integer as {REVISION}, true as {IS_DELETED}
-        from ({found.gone("judged")}) where not {IS_DELETED} and {inside}"""
+        from ({found.gone("staged")}) where not {IS_DELETED} and {inside}"""
     both = f"{versions} union all by name {ends}" if load.is_complete else versions
     rows = found.rows(f"from ({both}) order by {listed(found.spec.key)}, {REVISION}")
     added, changed = found.counts(is_new, is_changed)
@@ -165,7 +165,7 @@ def _upsert(found: Comparison, load: Load) -> Change:
     losers = f"select {listed(found.columns, 'h')} from h anti join ({winners}) c on {found.same_key}"
     rows = found.rows(f"from ({winners} union all by name {losers}) order by {listed(found.spec.key)}")
     added, changed, late = found.counts(ABSENT, f"not {ABSENT} and {wins}", f"not {ABSENT} and {is_older}")
-    vanished = found.count(found.gone("judged")) if load.is_complete else 0
+    vanished = found.count(found.gone("staged")) if load.is_complete else 0
     return Change(rows, False, added, changed, vanished, late, rows.num_rows, is_needed=bool(added or changed))
 
 

@@ -49,8 +49,9 @@ class Table:
         """Whether loads add to the whole table; otherwise each takes the place of its window, or of everything."""
         return self.source.partitions is None and self.spec.publish != "replace"
 
-    def standing(self) -> Standing:
-        return standing(self.uri, newest_version(self.uri))
+    def standing(self, version: int | None = None) -> Standing:
+        """Return how far its loads have come, by its newest version or by `version`."""
+        return standing(self.uri, newest_version(self.uri) if version is None else version)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.load_state import Standing, standing
 from mlops_assets.ingestion.modes import Change, Load, change
+from mlops_assets.ingestion.quarantine import is_unfinished
 from mlops_assets.lake.commit import Write, commit, require_same_types
 from mlops_assets.lake.engine import attach, attach_arrow
 from mlops_assets.lake.identity import identity
@@ -56,7 +57,7 @@ def publish(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, *, set_
     """Publish the clean rows of a part by the mode of its table.
 
     Args:
-        con: Has the relations `clean` and `judged`, from the audit.
+        con: Has the relations `clean` and `staged`, from the audit.
         set_aside: How many rows the load has put into quarantine that were not there.
 
     Raises:
@@ -73,7 +74,7 @@ def publish(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, *, set_
         is_needed = found.is_needed or (part.window is None and _moves_on(part, now, set_aside))
         if is_needed and part.window is None and now.load != part.before.load:
             raise LoadOvertaken(part.table.reference, found=now.load, required=part.before.load)
-        content = _content(con, part, found, now, version)
+        content = content_of(con, part, found, now, version)
         outcome[:] = [Commit(version or 0, found, content)]
         after = now if part.window else now.after(load_id=part.load_id, state=part.state, content=content)
         return written(found, part.key, after) if is_needed else None
@@ -92,6 +93,12 @@ def written(found: Change, window: str | None, after: Standing) -> Write:
         return Write(found.rows, adds=found.adds, schema_mode=mode, properties=after.facts())
     rows, predicate = in_window(found.rows, window), None if found.adds else predicate_of([window])
     return Write(rows, found.adds, predicate=predicate, partition_by=PARTITIONED, properties=after.facts())
+
+
+def current(part: Part, version: int | None) -> Standing:
+    """Return where the table stands, without a release of which nothing is left to do."""
+    now = standing(part.table.uri, version)
+    return now if is_unfinished(part.table.quarantine_uri, now.release) else replace(now, release=None)
 
 
 def _comparable(part: Part, clean: pa.Table, version: int | None) -> Snapshot | None:
@@ -114,7 +121,7 @@ def _moves_on(part: Part, now: Standing, set_aside: int) -> bool:
     return moved or (part.table.is_cumulative and set_aside > 0)
 
 
-def _content(con: duckdb.DuckDBPyConnection, part: Part, found: Change, now: Standing, version: int | None) -> str:
+def content_of(con: duckdb.DuckDBPyConnection, part: Part, found: Change, now: Standing, version: int | None) -> str:
     """Return the identity of the rows after a change; of rows that are only ever added, that of the additions in a chain."""
     mode = part.table.spec.publish
     if mode == "replace":

@@ -6,20 +6,31 @@ what an attempt set aside that was never published is dropped by the next load.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops_assets.ingestion.comparison import listed, typed, types_of
+from mlops_assets.ingestion.comparison import surplus
 from mlops_assets.lake.commit import Write, commit, require_same_types
-from mlops_assets.lake.engine import attach, attach_arrow, quoted
-from mlops_assets.lake.tables import PARTITIONED, in_window, newest_facts, predicate_of, snapshot, windows
+from mlops_assets.lake.engine import attach
+from mlops_assets.lake.tables import (
+    PARTITIONED,
+    in_window,
+    newest_facts,
+    newest_version,
+    predicate_of,
+    snapshot,
+    windows,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
     import pyarrow as pa
 
     from mlops_assets.ingestion.load_state import Standing
     from mlops_assets.ingestion.part import Part
 
+RELEASED = "released"  # up to which version of the quarantine released rows have left it
 OF_LOAD = ("failed_rules", "load_id", "quarantined_at")
 
 
@@ -50,6 +61,14 @@ def is_settled(unit: str, now: Standing) -> bool:
     return int(number) < now.load or (int(number) == now.load and load_id == now.load_id)
 
 
+def is_unfinished(uri: str, release: Mapping[str, Any] | None) -> bool:
+    """Tell whether rows that were released are still in quarantine as well."""
+    version = newest_version(uri)
+    if release is None or version is None:
+        return False
+    return int(newest_facts(uri, version).get(RELEASED, "-1")) < release["quarantine"]
+
+
 def _stale(part: Part, version: int | None) -> list[str]:
     """Return the units of attempts that came to nothing: their number belongs to another load by now."""
     if not part.table.is_cumulative or version is None:
@@ -64,15 +83,5 @@ def _not_there(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, versi
     settled = [unit for unit in windows(uri, version) if is_settled(unit, part.before)]
     before = snapshot(uri, version, window=settled)
     require_same_types(uri, before.schema, rows.schema)
-    attach(con, "aside_before", before)
-    attach_arrow(con, "aside_new", rows)
-    new, there = types_of(con, "aside_new"), types_of(con, "aside_before")
-    content = [one for one in {**new, **there} if one not in OF_LOAD]
-    same = " and ".join(f"n.{one} is not distinct from b.{one}" for one in map(quoted, content))
-    return con.sql(f"""
-        with n as (
-            select {typed(content, new, there)}, {listed(OF_LOAD)}, row_number() over (partition by {listed(content)}) as nth
-            from (select {typed([*content, *OF_LOAD], new, there)} from aside_new)
-        ), b as (select {typed(content, there, new)}, count(*) as times from aside_before group by all)
-        select {listed(rows.column_names, "n")} from n left join b on {same} where nth > coalesce(times, 0)
-        """).to_arrow_table()
+    attach(con, "settled", before)
+    return surplus(con, rows, con.sql("from settled").to_arrow_table(), apart_from=OF_LOAD)
