@@ -5,12 +5,13 @@ Keep out: tables (`tables.py`) and objects that are swapped by generation (`stat
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from mlops_assets.lake.remote import open_store
-from mlops_assets.lake.uris import is_local, local_path, scheme
+from mlops_assets.lake import s3
+from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,7 @@ TEMPORARY_SUFFIX = ".tmp"
 def write_bytes(uri: str, data: bytes) -> None:
     """Write `data` at `uri` in one step that survives a crash; parent folders are made."""
     if not is_local(uri):
-        store, key = open_store(uri)
-        with store.open_output_stream(key) as stream:
-            stream.write(data)  # an object store shows an object only when it is complete
+        s3.put(uri, data)
         return
     path = local_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,22 +46,21 @@ def read_bytes(uri: str) -> bytes:
     """
     if is_local(uri):
         return local_path(uri).read_bytes()
-    store, key = open_store(uri)
-    with store.open_input_stream(key) as stream:
-        return stream.read()
+    if held := s3.get(uri):
+        return held.data
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
 
 
 def exists(uri: str) -> bool:
     """Tell whether a file is at `uri`."""
     if is_local(uri):
         return local_path(uri).is_file()
-    store, key = open_store(uri)
-    return bool(store.get_file_info(key).is_file)
+    return s3.exists(uri)
 
 
 def list_files(prefix: str) -> list[str]:
     """Return the URIs of all complete files in the folder `prefix` and below, sorted."""
-    found = _local_files(prefix) if is_local(prefix) else _remote_files(prefix)
+    found = _local_files(prefix) if is_local(prefix) else s3.list_objects(join(prefix, ""))
     return sorted(uri for uri in found if not uri.endswith(TEMPORARY_SUFFIX))
 
 
@@ -71,23 +69,11 @@ def list_folders(prefix: str) -> list[str]:
     if is_local(prefix):
         folder = local_path(prefix)
         return sorted(str(path) for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    from pyarrow.fs import FileSelector, FileType
-
-    store, key = open_store(prefix)
-    found = store.get_file_info(FileSelector(key, allow_not_found=True))
-    return sorted(f"{scheme(prefix)}://{info.path}" for info in found if info.type == FileType.Directory)
+    return s3.list_folders(join(prefix, ""))
 
 
 def _local_files(folder: str) -> list[str]:
     return [str(path) for path in local_path(folder).rglob("*") if path.is_file()]
-
-
-def _remote_files(folder: str) -> list[str]:
-    from pyarrow.fs import FileSelector
-
-    store, key = open_store(folder)
-    found = store.get_file_info(FileSelector(key, recursive=True, allow_not_found=True))
-    return [f"{scheme(folder)}://{info.path}" for info in found if info.is_file]
 
 
 def _sync_folder(folder: Path) -> None:

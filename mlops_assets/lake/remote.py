@@ -13,7 +13,9 @@ def open_store(uri: str) -> tuple[FileSystem, str]:
     """Return the store of `uri`, and its path in there."""
     from pyarrow.fs import FileSystem
 
-    return FileSystem.from_uri(uri)
+    kind, _, path = uri.partition("://")  # a path in the lake may hold what a URI must not
+    store, _ = FileSystem.from_uri(f"{kind}://{path.partition('/')[0]}")
+    return store, path
 
 
 def register(con: duckdb.DuckDBPyConnection, uri: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
-from mlops_assets.lake.uris import is_local, join, local_path, scheme
+from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -46,18 +46,6 @@ class UnreadableState(MlopsError):
             found=detail,
             required=f"an object of schema_version {SCHEMA_VERSION}",
             remedy="Run the release that wrote it, or restore the file from a backup.",
-        )
-
-
-class UnsupportedState(MlopsError):
-    """No store for this kind of place."""
-
-    def __init__(self, uri: str) -> None:
-        super().__init__(
-            f"State below {uri}",
-            found="another kind of store",
-            required="a local path or an `s3://` URI",
-            remedy="Point MLOPS_LAKE at one of these.",
         )
 
 
@@ -162,15 +150,14 @@ def open_state(root_uri: str) -> StateStore:
     """Return the store below `root_uri`.
 
     Raises:
-        UnsupportedState: The place has no store.
+        UnsupportedPlace: There is no store for this kind of place.
+        MissingBoto3: A library for S3 is not installed.
     """
     if is_local(root_uri):
         return LocalState(str(local_path(root_uri)))
-    if scheme(root_uri) == "s3":
-        from mlops_assets.lake.state_s3 import S3State
+    from mlops_assets.lake.state_s3 import S3State
 
-        return S3State(root_uri)
-    raise UnsupportedState(root_uri)
+    return S3State(root_uri)
 
 
 def encoded(value: dict[str, Any], generation: int, **facts: str) -> bytes:

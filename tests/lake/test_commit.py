@@ -36,8 +36,8 @@ def racing(uri: str, rival: Write, mine, times: int = 1):
 
 @pytest.mark.parametrize("adds", [True, False])
 @pytest.mark.parametrize("there_before", [True, False])
-def test_an_exclusive_write_never_lands_on_what_it_has_not_seen(tmp_path, adds, there_before):
-    uri = f"{tmp_path}/t"
+def test_an_exclusive_write_never_lands_on_what_it_has_not_seen(place, adds, there_before):
+    uri = f"{place}/t"
     if there_before:
         overwrite(uri, ids(1))
 
@@ -52,16 +52,16 @@ def test_an_exclusive_write_never_lands_on_what_it_has_not_seen(tmp_path, adds, 
     assert len(seen) == 2
 
 
-def test_a_plan_may_find_nothing_to_do_and_then_no_table_is_made(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_plan_may_find_nothing_to_do_and_then_no_table_is_made(place):
+    uri = f"{place}/t"
     assert commit(uri, lambda _: None) is None
     version = overwrite(uri, ids(1))
     assert commit(uri, lambda _: None) == version
     assert windows(uri, version) == []
 
 
-def test_a_commit_may_carry_facts_alone(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_commit_may_carry_facts_alone(place):
+    uri = f"{place}/t"
     overwrite(uri, ids(1))
     version = commit(uri, lambda _: Write(ids(), adds=True, properties={"load": "7"}))
     assert read(uri)["id"].to_pylist() == [1]
@@ -69,10 +69,10 @@ def test_a_commit_may_carry_facts_alone(tmp_path):
     assert commit_properties(uri, version) == {"load": "7"}
 
 
-def test_the_newest_facts_are_found_behind_commits_of_others(tmp_path):
+def test_the_newest_facts_are_found_behind_commits_of_others(place):
     from deltalake import write_deltalake
 
-    uri = f"{tmp_path}/t"
+    uri = f"{place}/t"
     overwrite(uri, ids(1), properties={"load": "7"})
     write_deltalake(uri, ids(2), mode="append")
     write_deltalake(uri, ids(3), mode="append")
@@ -80,8 +80,8 @@ def test_the_newest_facts_are_found_behind_commits_of_others(tmp_path):
     assert newest_facts(uri, 0) == {}
 
 
-def test_several_windows_are_replaced_in_one_commit(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_several_windows_are_replaced_in_one_commit(place):
+    uri = f"{place}/t"
     for window in ("a", "b", "it's"):
         replace_window(uri, ids(1), window=window)
     write = Write(in_window(ids(5), "b"), predicate=predicate_of(["a", "b", "it's"]), partition_by=PARTITIONED)

@@ -23,8 +23,8 @@ def test_one_thread_unless_asked(con):
         assert two.sql("select current_setting('threads')").fetchall() == [(2,)]
 
 
-def test_a_view_shows_one_snapshot_without_the_window_column(con, tmp_path):
-    uri = f"{tmp_path}/it's a table"
+def test_a_view_shows_one_snapshot_without_the_window_column(con, place):
+    uri = f"{place}/it's a table"
     first = replace_window(uri, pa.table({"id": [1]}), window="a")
     replace_window(uri, pa.table({"id": [2], "new": ["x"]}), window="b")
     attach(con, "t", snapshot(uri))
@@ -33,9 +33,9 @@ def test_a_view_shows_one_snapshot_without_the_window_column(con, tmp_path):
     assert con.sql("from t").fetchall() == [(1,)]
 
 
-def test_an_empty_snapshot_keeps_its_types(con, tmp_path):
-    overwrite(f"{tmp_path}/t", pa.table({"at": pa.array([], pa.timestamp("us", "UTC"))}))
-    attach(con, "t", snapshot(f"{tmp_path}/t"))
+def test_an_empty_snapshot_keeps_its_types(con, place):
+    overwrite(f"{place}/t", pa.table({"at": pa.array([], pa.timestamp("us", "UTC"))}))
+    attach(con, "t", snapshot(f"{place}/t"))
     assert con.sql("describe t").fetchall()[0][:2] == ("at", "TIMESTAMP WITH TIME ZONE")
 
 

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
+from mlops_assets.lake.files import exists, list_files, list_folders, read_bytes, write_bytes
 
 
-def test_written_bytes_come_back_and_replace_earlier_ones(tmp_path):
-    uri = f"{tmp_path}/a/b/file.json"
+def test_written_bytes_come_back_and_replace_earlier_ones(place):
+    uri = f"{place}/a/b/file.json"
     assert not exists(uri)
     with pytest.raises(FileNotFoundError):
         read_bytes(uri)
@@ -18,12 +18,18 @@ def test_written_bytes_come_back_and_replace_earlier_ones(tmp_path):
     assert exists(uri)
 
 
-def test_listing_is_sorted_deep_and_leaves_out_unfinished_files(tmp_path):
-    for name in ("b.json", "a/z.json", "a/y.json"):
-        write_bytes(f"{tmp_path}/{name}", b"x")
-    (tmp_path / "a" / "half.tmp").write_bytes(b"ha")
-    assert list_files(str(tmp_path)) == [f"{tmp_path}/{name}" for name in ("a/y.json", "a/z.json", "b.json")]
-    assert list_files(f"{tmp_path}/nowhere") == []
+def test_listing_is_sorted_deep_and_leaves_out_unfinished_files(place):
+    for name in ("b.json", "a/z.json", "a/y.json", "a/half.tmp"):
+        write_bytes(f"{place}/{name}", b"x")
+    assert list_files(place) == [f"{place}/{name}" for name in ("a/y.json", "a/z.json", "b.json")]
+    assert list_files(f"{place}/nowhere") == []
+
+
+def test_folders_are_those_directly_inside(place):
+    for name in ("b.json", "b b/z.json", "a/y.json", "a/c/x.json"):
+        write_bytes(f"{place}/{name}", b"x")
+    assert list_folders(place) == [f"{place}/a", f"{place}/b b"]
+    assert list_folders(f"{place}/nowhere") == []
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -35,8 +41,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_reader_never_sees_a_part(tmp_path):
-    uri, sizes, stop = f"{tmp_path}/file", set(), threading.Event()
+def test_a_reader_never_sees_a_part(place):
+    uri, sizes, stop = f"{place}/file", set(), threading.Event()
     write_bytes(uri, b"x" * 10)
 
     def read() -> None:
@@ -46,7 +52,7 @@ def test_a_reader_never_sees_a_part(tmp_path):
 
     reader = threading.Thread(target=read)
     reader.start()
-    for _ in range(50):
+    for _ in range(20):
         write_bytes(uri, b"x" * 500_000)
         write_bytes(uri, b"x" * 10)
     stop.set()

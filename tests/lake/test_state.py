@@ -13,14 +13,13 @@ from urllib.request import Request, urlopen
 import pytest
 
 from mlops_assets.lake.files import read_bytes, write_bytes
+from mlops_assets.lake.s3 import BucketUnreachable, UnsupportedPlace
 from mlops_assets.lake.state import (
     StateConflict,
     StateStore,
     UnreadableState,
-    UnsupportedState,
     open_state,
 )
-from mlops_assets.lake.state_s3 import BucketUnreachable
 from mlops_assets.lake.uris import join
 
 ROOT = Path(__file__).parents[2]
@@ -72,13 +71,13 @@ def test_an_object_of_another_schema_version_is_refused(state, place):
 
 
 def test_a_place_without_a_store_is_refused():
-    with pytest.raises(UnsupportedState, match="gs://bucket"):
+    with pytest.raises(UnsupportedPlace, match="gs://bucket"):
         open_state("gs://bucket/dev")
 
 
 @pytest.mark.service
 def test_a_bucket_that_is_not_there_is_named(aws):
-    with pytest.raises(BucketUnreachable, match=r"State below s3://nowhere: found .*NoSuchBucket"):
+    with pytest.raises(BucketUnreachable, match=r"s3://nowhere/m\.json: found .*NoSuchBucket"):
         open_state("s3://nowhere").read("m")
     with pytest.raises(BucketUnreachable, match="NoSuchBucket"):
         open_state("s3://nowhere").put_if_absent("m", {})

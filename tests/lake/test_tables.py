@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.lake.commit import ColumnTypeChanged
 from mlops_assets.lake.delta import TableNotFound, UnhandledFeature
+from mlops_assets.lake.files import list_files
 from mlops_assets.lake.tables import commit_properties, exists, overwrite, read, replace_window, snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ def test_a_window_holds_what_was_written_to_it_last(tmp_path_factory, writes):
         assert sorted(read(uri)["id"].to_pylist()) == sorted(v for values in expected.values() for v in values)
 
 
-def test_rows_come_back_in_order_of_window_and_without_the_hidden_column(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_rows_come_back_in_order_of_window_and_without_the_hidden_column(place):
+    uri = f"{place}/t"
     for window, value in (("c", 3), ("a", 1), ("b", 2)):
         replace_window(uri, rows(value), window=window)
     assert read(uri).to_pydict() == {"id": [1, 2, 3], "name": ["n1", "n2", "n3"]}
@@ -49,8 +50,8 @@ def test_rows_come_back_in_order_of_window_and_without_the_hidden_column(tmp_pat
     assert snapshot(uri).partition_columns == ("_window",)
 
 
-def test_an_earlier_version_reads_as_it_was(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_an_earlier_version_reads_as_it_was(place):
+    uri = f"{place}/t"
     first = replace_window(uri, rows(1, 2), window="a")
     second = replace_window(uri, rows(3), window="a")
     assert read(uri, version=first)["id"].to_pylist() == [1, 2]
@@ -59,23 +60,23 @@ def test_an_earlier_version_reads_as_it_was(tmp_path):
         read(uri, version=second + 1)
 
 
-def test_an_earlier_version_reads_as_it_was_behind_checkpoints(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_an_earlier_version_reads_as_it_was_behind_checkpoints(place):
+    uri = f"{place}/t"
     versions = [replace_window(uri, rows(n), window=f"{n % 3}") for n in range(25)]
     for n in (0, 9, 11, 24):
         assert sorted(read(uri, version=versions[n])["id"].to_pylist()) == list(range(max(0, n - 2), n + 1))
 
 
-def test_a_missing_table_is_named_and_asking_leaves_nothing_behind(tmp_path):
-    uri = f"{tmp_path}/raw/none"
+def test_a_missing_table_is_named_and_asking_leaves_nothing_behind(place):
+    uri = f"{place}/raw/none"
     assert not exists(uri)
     with pytest.raises(TableNotFound, match="raw/none: found no table"):
         read(uri)
-    assert list(tmp_path.iterdir()) == []
+    assert list_files(place) == []
 
 
-def test_an_empty_table_is_created_and_an_empty_window_deletes_rows(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_an_empty_table_is_created_and_an_empty_window_deletes_rows(place):
+    uri = f"{place}/t"
     replace_window(uri, rows(), window="a")
     assert read(uri).schema.equals(rows().schema)
     replace_window(uri, rows(1), window="a")
@@ -83,8 +84,8 @@ def test_an_empty_table_is_created_and_an_empty_window_deletes_rows(tmp_path):
     assert read(uri).num_rows == 0
 
 
-def test_a_new_column_is_null_in_older_windows_also_when_no_file_holds_it_any_more(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_new_column_is_null_in_older_windows_also_when_no_file_holds_it_any_more(place):
+    uri = f"{place}/t"
     replace_window(uri, rows(1), window="a")
     replace_window(uri, rows(2).append_column("price", pa.array([2.5])), window="b")
     assert read(uri)["price"].to_pylist() == [None, 2.5]
@@ -92,8 +93,8 @@ def test_a_new_column_is_null_in_older_windows_also_when_no_file_holds_it_any_mo
     assert read(uri).to_pydict() == {"id": [1, 3], "name": ["n1", "n3"], "price": [None, None]}
 
 
-def test_a_changed_type_is_refused_and_the_table_keeps_its_rows(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_changed_type_is_refused_and_the_table_keeps_its_rows(place):
+    uri = f"{place}/t"
     version = replace_window(uri, rows(1), window="a")
     changed = rows(2).set_column(0, "id", pa.array(["two"]))
     with pytest.raises(ColumnTypeChanged, match="column id: found type string; required long"):
@@ -102,8 +103,8 @@ def test_a_changed_type_is_refused_and_the_table_keeps_its_rows(tmp_path):
     assert read(uri)["id"].to_pylist() == [1]
 
 
-def test_types_that_other_readers_may_not_know_are_stored_plainly(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_types_that_other_readers_may_not_know_are_stored_plainly(place):
+    uri = f"{place}/t"
     at = pa.array([1_500, None], pa.timestamp("ns", "UTC"))
     overwrite(uri, pa.table({"at": at, "kind": pa.array(["a", None]).dictionary_encode()}))
     stored = read(uri)
@@ -111,8 +112,8 @@ def test_types_that_other_readers_may_not_know_are_stored_plainly(tmp_path):
     assert stored["at"].cast(pa.int64()).to_pylist() == [1, None]
 
 
-def test_overwrite_replaces_everything_and_keeps_its_facts(tmp_path):
-    uri = f"{tmp_path}/features/f"
+def test_overwrite_replaces_everything_and_keeps_its_facts(place):
+    uri = f"{place}/features/f"
     first = overwrite(uri, rows(1, 2), properties={"definition": "abc"})
     second = overwrite(uri, rows(9).select(["id"]))
     assert read(uri).to_pydict() == {"id": [9]}
@@ -122,10 +123,10 @@ def test_overwrite_replaces_everything_and_keeps_its_facts(tmp_path):
         commit_properties(uri, 99)
 
 
-def test_tables_that_a_list_of_files_cannot_express_are_refused(tmp_path):
+def test_tables_that_a_list_of_files_cannot_express_are_refused(place):
     from deltalake import DeltaTable, write_deltalake
 
-    partitioned, vectors = f"{tmp_path}/p", f"{tmp_path}/v"
+    partitioned, vectors = f"{place}/p", f"{place}/v"
     write_deltalake(partitioned, rows(1), partition_by=["name"])
     with pytest.raises(UnhandledFeature, match="partition column name"):
         snapshot(partitioned)
@@ -165,8 +166,8 @@ def race(uri: str, function: str, arguments: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
-def test_two_processes_that_write_the_same_window_of_an_empty_lake_leave_every_row_once(tmp_path, attempt):
-    uri = f"{tmp_path}/{attempt}"
+def test_two_processes_that_write_the_same_window_of_an_empty_lake_leave_every_row_once(place, attempt):
+    uri = f"{place}/{attempt}"
     race(uri, "replace_window", [", window='w'"] * 2)
     table = read(uri)
     assert table["id"].to_pylist() == list(range(2000))
@@ -174,15 +175,15 @@ def test_two_processes_that_write_the_same_window_of_an_empty_lake_leave_every_r
 
 
 @pytest.mark.slow
-def test_processes_that_write_different_windows_of_an_empty_lake_all_succeed(tmp_path):
-    race(f"{tmp_path}/t", "replace_window", [", window='a'", ", window='b'", ", window='c'"])
-    assert sorted(read(f"{tmp_path}/t")["id"].to_pylist()) == sorted(list(range(2000)) * 3)
+def test_processes_that_write_different_windows_of_an_empty_lake_all_succeed(place):
+    race(f"{place}/t", "replace_window", [", window='a'", ", window='b'", ", window='c'"])
+    assert sorted(read(f"{place}/t")["id"].to_pylist()) == sorted(list(range(2000)) * 3)
 
 
 @pytest.mark.slow
-def test_two_processes_that_overwrite_an_absent_table_leave_every_row_once(tmp_path):
-    race(f"{tmp_path}/t", "overwrite", [""] * 2)
-    assert read(f"{tmp_path}/t")["id"].to_pylist() == list(range(2000))
+def test_two_processes_that_overwrite_an_absent_table_leave_every_row_once(place):
+    race(f"{place}/t", "overwrite", [""] * 2)
+    assert read(f"{place}/t")["id"].to_pylist() == list(range(2000))
 
 
 SLOW_WRITER = """
