@@ -23,7 +23,7 @@ def check_names(spec: TableSpec) -> list[tuple[str, Severity]]:
 
 def compares_with_published(spec: TableSpec) -> bool:
     """Tell whether a changed row is worth a report: a history and an upsert are there for changes."""
-    return bool(spec.key) and spec.publish in {"replace", "append"}
+    return bool(spec.key) and spec.publish in {"replace", "append", "in_place"}
 
 
 def schema_severity(spec: TableSpec) -> Severity:

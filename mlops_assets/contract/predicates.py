@@ -40,15 +40,11 @@ def predicates(spec: TableSpec, window: Window | None) -> list[Predicate]:
     Args:
         window: Rows outside break `in_window`; None lets all times pass.
     """
-    return [*declared_predicates(spec), *_built_in(spec, window)]
-
-
-def declared_predicates(spec: TableSpec) -> list[Predicate]:
-    """Return the row rules that a person wrote, in the order of the checks."""
     return [
         *(Predicate(rule.name, rule.sql, rule.severity) for rule in spec.rules),
         *(Predicate(rule.name, _accepted(rule), rule.severity) for rule in spec.accepted_values),
         *(Predicate(rule.name, _range(rule), rule.severity) for rule in spec.ranges),
+        *_built_in(spec, window),
     ]
 
 
@@ -67,7 +63,8 @@ def _built_in(spec: TableSpec, window: Window | None) -> Iterator[Predicate]:
     if spec.time_column is not None:
         yield Predicate("in_window", _in_window(spec.time_column, window), "quarantine")
     if spec.key:
-        yield Predicate("unique_key", f"not {TWIN}", "quarantine")
+        # Read in place, a row is left out by a predicate over itself; which twin to leave out, none can say.
+        yield Predicate("unique_key", f"not {TWIN}", "block" if spec.publish == "in_place" else "quarantine")
 
 
 def _accepted(rule: AcceptedValues) -> str:

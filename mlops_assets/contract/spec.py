@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from mlops_assets.contract.names import Column, ColumnType, Spec
 from mlops_assets.contract.rules import AcceptedValues, NullShare, PythonCheck, Range, RowCount, RowRule, TableCheck
 
-Publish = Literal["replace", "append", "history", "upsert"]
+Publish = Literal["replace", "append", "history", "upsert", "in_place"]
 
 
 class KnownAtSpec(Spec):
@@ -50,7 +50,7 @@ class TableSpec(Spec):
         default="replace",
         description="replace: new rows take the place of the window's, or the table's. append: rows are events and are "
         "added. history: rows can be corrected; every version is kept with the time of its arrival. upsert: the newest "
-        "row of a key takes the place of the older one.",
+        "row of a key takes the place of the older one. in_place: what an external table has; nothing is copied.",
     )
     newest_by: Column | None = Field(
         default=None, description="Column by which the newest of several rows with one key is told; upsert needs it."

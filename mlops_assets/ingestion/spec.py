@@ -11,7 +11,8 @@ from mlops_assets.contract.spec import TableSpec
 from mlops_assets.ingestion.source_rules import disagreements
 from mlops_assets.ingestion.source_spec import ExternalSource, Source
 
-PARTITIONED_MODES = ("replace", "history")  # the others would add a window's rows again when it is loaded again
+# The others would add a window's rows again when it is loaded again.
+PARTITIONED_MODES = ("replace", "history", "in_place")
 
 
 class ReconcileSpec(Spec):
@@ -60,10 +61,14 @@ class IngestionSpec(Spec):
             raise ValueError(
                 f"source.tables ({', '.join(described)}) must name the same tables as tables ({', '.join(self.tables)})"
             )
-        if isinstance(self.source, ExternalSource) and (
-            copied := [name for name, table in self.tables.items() if table.publish != "replace"]
-        ):
-            raise ValueError(f"tables {copied}: an external table is read in place; remove `publish`")
+        is_external = isinstance(self.source, ExternalSource)
+        for name, table in self.tables.items():
+            if is_external:
+                self.tables[name] = _in_place(name, table)
+            elif table.publish == "in_place":
+                raise ValueError(f"tables.{name}: publish 'in_place' is for the tables of an external source")
+        if is_external and (self.lag_days or self.reconcile != ReconcileSpec()):
+            raise ValueError("an external table is read in place, late rows with it; remove `lag_days` and `reconcile`")
         return self
 
     @model_validator(mode="after")
@@ -87,3 +92,15 @@ def _cut_by(column: str, name: str, table: TableSpec) -> TableSpec:
             "a window that is loaded again takes the place of what it was"
         )
     return table.model_copy(update={"time_column": column})
+
+
+def _in_place(name: str, table: TableSpec) -> TableSpec:
+    """Return a table as it is read in place: rows can be left out by a predicate alone."""
+    if table.publish not in ("replace", "in_place"):
+        raise ValueError(f"tables.{name}: an external table is read in place; remove `publish: {table.publish}`")
+    if table.python is not None and table.python.severity == "quarantine":
+        raise ValueError(
+            f"tables.{name}.python: severity 'quarantine' for a table that is read in place; required warn or block, "
+            "since only a rule in SQL can leave rows out there"
+        )
+    return table.model_copy(update={"publish": "in_place"})

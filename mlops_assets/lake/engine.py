@@ -11,10 +11,14 @@ from mlops_assets.lake.remote import register
 from mlops_assets.lake.uris import is_local
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import duckdb
     import pyarrow as pa
 
     from mlops_assets.lake.tables import Snapshot
+
+FILE = "__file"
 
 
 def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
@@ -42,13 +46,42 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> Non
         return
     if not is_local(snapshot.uri):
         register(con, snapshot.uri)
-    files = ", ".join("'" + file.replace("'", "''") + "'" for file in snapshot.files)
-    source = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
-    written = {str(row[0]) for row in con.execute(f"describe select * from {source}").fetchall()}
+    source = _with_constants(con, name, snapshot, _files(snapshot.files))
+    written = columns_of(con, source)
     if absent := [column for column in snapshot.schema.names if column not in written]:
         con.register(f"__absent_{name}", snapshot.schema.empty_table().select(absent))
         source = f"(from {source} union all by name from {quoted(f'__absent_{name}')})"
-    attach_query(con, name, f"select {', '.join(map(quoted, snapshot.schema.names))} from {source}")
+    columns = ", ".join(_typed(column, snapshot.types) for column in snapshot.schema.names)
+    where = f"where {snapshot.where}" if snapshot.where else ""
+    attach_query(con, name, f"from (select {columns} from {source}) {where}")
+
+
+def columns_of(con: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    """Return the columns of a relation or of a query in brackets."""
+    return [str(row[0]) for row in con.execute(f"describe select * from {source}").fetchall()]
+
+
+def _files(files: Sequence[str], options: str = "") -> str:
+    places = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{places}], hive_partitioning = false, union_by_name = true{options})"
+
+
+def _with_constants(con: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot, source: str) -> str:
+    """Return the source with the columns that its files leave out, joined by the name of the file."""
+    import pyarrow as pa
+
+    written = set(columns_of(con, source)) if snapshot.constants else set()
+    names = {column for values in snapshot.constants.values() for column in values if column not in written}
+    if not names:
+        return source
+    rows = [{FILE: file, **{one: snapshot.constants[file][one] for one in sorted(names)}} for file in snapshot.files]
+    con.register(f"__constants_{name}", pa.Table.from_pylist(rows))
+    dated = _files(snapshot.files, f", filename = '{FILE}'")
+    return f"(select * exclude ({FILE}) from {dated} join {quoted(f'__constants_{name}')} using ({FILE}))"
+
+
+def _typed(column: str, types: Mapping[str, str]) -> str:
+    return f"{quoted(column)}::{types[column]} as {quoted(column)}" if column in types else quoted(column)
 
 
 def attach_arrow(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

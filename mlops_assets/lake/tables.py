@@ -6,8 +6,8 @@ Add here: what any table needs. Keep out: what a table means, and SQL (`engine.p
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mlops_assets.lake.commit import PROPERTIES_KEY, Write, commit
@@ -34,6 +34,9 @@ class Snapshot:
         files: Places of the Parquet files, in order of window.
         schema: Columns without the hidden window column.
         partition_columns: Columns that Delta keeps in paths, `_window` among them if the table is published by window.
+        constants: By file, the values of columns that are not in it. Other writers keep them in paths or in Delta's log.
+        types: DuckDB types that columns are cast to, where a table of others has similar ones.
+        where: Which rows count, as a DuckDB predicate; none: all.
     """
 
     uri: str
@@ -41,6 +44,9 @@ class Snapshot:
     files: tuple[str, ...]
     schema: pa.Schema
     partition_columns: tuple[str, ...]
+    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    where: str | None = None
 
 
 def exists(uri: str) -> bool:
