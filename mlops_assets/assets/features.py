@@ -9,7 +9,7 @@ import dagster as dg
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.metadata import numbers, table
 from mlops_assets.components.catalog import Catalog
-from mlops_assets.contract.names import HISTORY_COLUMNS
+from mlops_assets.contract.names import HISTORY_COLUMNS, table_of
 from mlops_assets.contract.spec import TableSpec
 from mlops_assets.features.spec import FeatureViewSpec, definition_hash, read_sql
 from mlops_assets.resources.places import LakeResource
@@ -35,7 +35,7 @@ def tables_read(spec: FeatureViewSpec, catalog: Catalog) -> dict[str, TableSpec]
     Raises:
         UnknownDefinition: The file of a source does not load.
     """
-    names = [reference.removesuffix("@current") for reference in spec.sources.values()]
+    names = [table_of(reference) for reference in spec.sources.values()]
     return {name: catalog.ingestion(name.split("/")[0]).spec.tables[name.split("/")[1]] for name in names}
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlops_assets.contract.names import is_current, table_of
+from mlops_assets.contract.published import resolve
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.sources import open_sources
 from mlops_assets.lake import tables
 from mlops_assets.lake.engine import attach, quoted
-from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     import duckdb
 
-CURRENT = "@current"
 BEFORE, NOW = "rows before", "rows now"
 
 
@@ -46,7 +46,7 @@ class RawTables:
 
     def time_of(self, reference: str) -> str | None:
         """Return the column that dates the rows of a referenced table."""
-        return self.time_columns.get(reference.removesuffix(CURRENT))
+        return self.time_columns.get(table_of(reference))
 
 
 def earliest_change(con: duckdb.DuckDBPyConnection, raw: RawTables, before: Mapping[str, int]) -> datetime | None:
@@ -84,11 +84,11 @@ def _earliest(con: duckdb.DuckDBPyConnection, raw: RawTables, reference: str, be
 
 def _attach_both(con: duckdb.DuckDBPyConnection, lake: str, reference: str, before: int, now: int) -> None:
     """Attach what may differ between two versions as `rows before` and `rows now`."""
-    if reference.endswith(CURRENT):  # which row of a key is the newest: only the whole table tells
+    if is_current(reference):  # which row of a key is the newest: only the whole table tells
         for name, version in ((BEFORE, before), (NOW, now)):
             open_sources(con, lake, {name: reference}, versions={reference: version})
         return
-    one, other = (tables.snapshot(join(lake, "raw", reference), version) for version in (before, now))
+    one, other = (resolve(lake, reference, version) for version in (before, now))
     if one.schema != other.schema:
         raise ChangeUnknown(reference, found="other columns than at the last refresh", required="the same columns")
     shared = set(one.files) & set(other.files)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.contract.names import table_of
 from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.lineage import Node
 
-CURRENT = "@current"
 COLOUR = re.compile(r"\x1b\[\d+m")
 
 
@@ -57,7 +57,7 @@ def trace(
         sources: `source/table` by the alias that the query uses.
         declared: Columns of each `source/table`, with their types.
     """
-    schema = {alias: dict(declared[_table(reference)]) for alias, reference in sources.items()}
+    schema = {alias: dict(declared[table_of(reference)]) for alias, reference in sources.items()}
     try:
         query = _parsed(sql)
         return Lineage({name: _origins(name, query, sources, schema) for name in columns})
@@ -97,8 +97,4 @@ def _origin(leaf: Node, sources: Mapping[str, str]) -> tuple[str, str]:
     alias = leaf.source.name
     if alias not in sources:
         raise NotTraceable(f"{leaf.name} comes from {leaf.source.sql('duckdb')}, which `sources` does not list")
-    return _table(sources[alias]), leaf.name.rpartition(".")[2].strip('"')
-
-
-def _table(reference: str) -> str:
-    return reference.removesuffix(CURRENT)
+    return table_of(sources[alias]), leaf.name.rpartition(".")[2].strip('"')

@@ -350,3 +350,28 @@ def test_a_refused_row_at_the_end_leaves_the_view_as_it_was(visits):
         visits.refresh(wanted)
 
     assert tables.snapshot(before.uri).version == before.version
+
+
+def test_a_corrected_row_counts_with_its_old_time_too(tmp_path):
+    """Of a table with history the newest versions are read: where a visit was moved, it is gone from its old day."""
+    visits, wanted = Visits(str(tmp_path)), visits_view(ROLLING, lookback_days=3)
+    newest = View(wanted.spec.model_copy(update={"sources": {"visits": "shop/visits@current"}}), wanted.sql)
+    versions = [row | {"recorded_at": row["visited_at"], "revision": 0, "is_deleted": False} for row in daily(60)]
+    moved = visit(40, 55) | {"recorded_at": at(60), "revision": 1, "is_deleted": False}
+
+    def publish(rows: list[dict]) -> None:
+        hidden = [("recorded_at", pa.timestamp("us", "UTC")), ("revision", pa.int32()), ("is_deleted", pa.bool_())]
+        schema = pa.schema([*SCHEMA, *(pa.field(*one) for one in hidden)])
+        tables.overwrite(visits.uri, pa.Table.from_pylist(rows, schema), properties={"key": '["visit_id"]'})
+
+    publish(versions)
+    visits.refresh(newest)
+    publish([*versions, moved])
+    found = visits.refresh(newest)
+
+    assert f"raw rows from {at(40).isoformat()} on changed" in found.scope.reason
+    by_time = {row["event_timestamp"]: row["spent_3d"] for row in tables.read(found.uri).to_pylist()}
+    assert (at(40) in by_time, by_time[at(41)]) == (False, 38 + 39 + 41)
+    assert by_time[at(55)] == 52 + 53 + 54 + 55 + 1
+    whole = visits.refresh(newest, full=True)
+    assert (whole.is_new, whole.data_version) == (False, found.data_version)
