@@ -58,7 +58,8 @@ class Finding:
         cls, rule: str, severity: Severity, *, failed: int, total: int, sample: list[dict[str, Any]]
     ) -> Finding:
         """Return the finding of a rule that each row keeps or breaks."""
-        detail = f"{failed:,} of {total:,} rows break it" if failed else f"all {total:,} rows keep it"
+        kept = f"all {total:,} rows keep it" if total else "no rows"
+        detail = f"{failed:,} of {total:,} rows break it" if failed else kept
         return cls(rule, severity, failed, total, failed == 0, detail, sample)
 
     @classmethod

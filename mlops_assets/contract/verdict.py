@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
-from mlops_assets.lake.files import read_bytes, write_bytes
+from mlops_assets.lake.files import list_files, read_bytes, write_bytes
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 WHOLE_TABLE = "all"
+BY_WINDOW, BY_LOAD = "verdicts", "verdicts_by_load"
 
 
 class WindowNotPublished(MlopsError):
@@ -66,9 +67,25 @@ def read_verdict(lake: str, source: str, table: str, window_key: str | None) -> 
 
 
 def write_verdict(lake: str, source: str, table: str, window_key: str | None, facts: dict[str, Any]) -> None:
-    """Store the verdict of a window in place of the one before."""
+    """Store the verdict of a window in place of the one before; those of a whole table are also kept by load."""
     verdict = {"schema_version": SCHEMA_VERSION, "source": source, "table": table, "window": window_key, **facts}
-    write_bytes(_uri(lake, source, table, window_key), json.dumps(verdict, indent=1, default=str).encode())
+    content = json.dumps(verdict, indent=1, default=str).encode()
+    if window_key is None and "load_id" in facts:
+        write_bytes(join(lake, BY_LOAD, source, table, f"{facts['load_id']}.json"), content)
+    write_bytes(_uri(lake, source, table, window_key), content)
+
+
+def newest_verdicts(
+    lake: str, source: str, table: str, *, count: int, by_load: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the newest verdicts, oldest first, and how many there are in all.
+
+    Args:
+        by_load: Those of a whole table, one for each load; otherwise one for each window.
+    """
+    files = list_files(join(lake, BY_LOAD if by_load else BY_WINDOW, source, table))
+    files = [file for file in files if not file.endswith(f"/{WHOLE_TABLE}.json")]
+    return [json.loads(read_bytes(file)) for file in files[-count:]], len(files)
 
 
 def require_published(lake: str, source: str, table: str, window_key: str | None) -> dict[str, Any]:
@@ -102,4 +119,4 @@ def _blocks(finding: dict[str, Any]) -> bool:
 
 
 def _uri(lake: str, source: str, table: str, window_key: str | None) -> str:
-    return join(lake, "verdicts", source, table, f"{window_key or WHOLE_TABLE}.json")
+    return join(lake, BY_WINDOW, source, table, f"{window_key or WHOLE_TABLE}.json")
