@@ -118,10 +118,20 @@ def test_the_next_load_reads_new_and_changed_files_only(folder, loads):
     second = following.load()
     assert (second.tables["orders"].num_rows, second.complete) == (0, set())
     folder.write("orders/c.jsonl", encoded("jsonl", ORDERS[2:3]))
-    folder.write("orders/a.jsonl", encoded("jsonl", [ORDERS[0], ORDERS[3]]))  # within the same second, on S3
+    folder.write("orders/a.jsonl", encoded("jsonl", [ORDERS[0], ORDERS[3]]))
     assert following.ids() == [0, 2, 3]
     assert following.ids() == []
     assert following.ids(full=True) == [0, 1, 2, 3]
+
+
+def test_a_file_that_grows_within_the_resolution_of_its_time_is_read_again(disk, loads):
+    file = Path(disk.root, "orders/a.jsonl")
+    following = loads(disk, only_new=True, publish="append")
+    for rows in (ORDERS[:1], ORDERS[:2]):
+        disk.write("orders/a.jsonl", encoded("jsonl", rows))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        assert following.rows() == rows
+    assert following.ids() == []
 
 
 def test_a_file_that_arrives_with_an_older_time_needs_lag(disk, loads):
