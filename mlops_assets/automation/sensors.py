@@ -12,6 +12,7 @@ import dagster as dg
 from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT
 from mlops_assets.assets.online_features import GROUP as ONLINE_GROUP
 from mlops_assets.automation.jobs import retraining_job
+from mlops_assets.automation.upkeep import upkeep_automation
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
@@ -32,7 +33,7 @@ ACTIVE = [
 
 
 def location_automation(catalog: Catalog, loaded: Sequence[dg.Definitions]) -> dg.Definitions:
-    """Return what belongs to the location rather than to one file: `features_refresh` and the sensor `retraining`.
+    """Return what belongs to the location rather than to one file: two jobs of its own and the sensor `retraining`.
 
     Args:
         loaded: Definitions of the files; models whose file is broken have no job there, and no part in the sensor.
@@ -40,7 +41,8 @@ def location_automation(catalog: Catalog, loaded: Sequence[dg.Definitions]) -> d
     jobs = {job.name: job for part in loaded for job in part.jobs or []}
     models = [entry.spec for entry in catalog.models.values() if retraining_job(entry.spec.name) in jobs]
     sensors = [_retraining_sensor(models, [jobs[retraining_job(spec.name)] for spec in models])] if models else []
-    return dg.Definitions(jobs=[_features_refresh()] if catalog.views else [], sensors=sensors)
+    ours = dg.Definitions(jobs=[_features_refresh()] if catalog.views else [], sensors=sensors)
+    return dg.Definitions.merge(ours, upkeep_automation())
 
 
 def _retraining_sensor(models: Sequence[ModelSpec], jobs: Sequence[Any]) -> dg.SensorDefinition:

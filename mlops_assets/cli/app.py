@@ -161,6 +161,20 @@ def forget_online(
 
 
 @app.command()
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
+    retention_days: Annotated[
+        int, typer.Option(min=0, help="Days that files stay which only unreferenced old versions need.")
+    ] = 7,
+    small_files: Annotated[int, typer.Option(min=1, help="Rewrite what has more small files than this.")] = 8,
+) -> None:
+    """Compact and vacuum the lake's tables; every version that a training set or a view names stays."""
+    from mlops_assets.cli.maintain import maintain_lake
+
+    raise typer.Exit(maintain_lake(dry_run=dry_run, retention_days=retention_days, small_files=small_files))
+
+
+@app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     serve_port: Annotated[int, typer.Option(help="Port of the model server.")] = 8080,

@@ -68,16 +68,14 @@ class Held(NamedTuple):
 
 def get(uri: str) -> Held | None:
     """Return the object at a URI, or None; what breaks off in the middle is asked for again."""
-    from botocore.exceptions import HTTPClientError
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
-    def attempt() -> Held | None:
-        found = _ask(uri, "get_object", accepts=ABSENT)
-        return Held(found["Body"].read(), found["ETag"]) if found else None
-
-    breaks = retry_if_exception_type(HTTPClientError)
     with _answers(uri):
-        return Retrying(retry=breaks, stop=stop_after_attempt(ATTEMPTS), reraise=True)(attempt)
+        from botocore.exceptions import HTTPClientError
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(HTTPClientError), stop=stop_after_attempt(ATTEMPTS), reraise=True
+        )
+        return retrying(_get, uri)
 
 
 def put(uri: str, data: bytes, *, condition: Mapping[str, str] | None = None, accepts: Sequence[str] = ()) -> bool:
@@ -103,12 +101,16 @@ def list_folders(prefix: str) -> list[str]:
 
 
 def _listed(prefix: str, kind: str, field: str, **options: str) -> list[str]:
-    require_client(prefix)
     bucket, path = _split(prefix)
     with _answers(prefix):
         listing = _client(_variables()).get_paginator("list_objects_v2")
         pages = list(listing.paginate(Bucket=bucket, Prefix=path, **options))
     return sorted(f"s3://{bucket}/{one[field]}" for page in pages for one in page.get(kind, ()))
+
+
+def _get(uri: str) -> Held | None:
+    found = _ask(uri, "get_object", accepts=ABSENT)
+    return Held(found["Body"].read(), found["ETag"]) if found else None
 
 
 def _ask(uri: str, operation: str, *, accepts: Sequence[str], **arguments: Any) -> dict[str, Any] | None:
@@ -126,6 +128,7 @@ def _ask(uri: str, operation: str, *, accepts: Sequence[str], **arguments: Any) 
 
 @contextmanager
 def _answers(uri: str) -> Generator[None]:
+    require_client(uri)
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -1,5 +1,9 @@
 """Commits that are planned on what is there: the loser of a race plans again."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -15,6 +19,8 @@ from mlops_assets.lake.tables import (
     replace_window,
     windows,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 def ids(*numbers: int) -> pa.Table:
@@ -89,3 +95,31 @@ def test_several_windows_are_replaced_in_one_commit(place):
     assert version is not None
     assert windows(uri, version) == ["b"]
     assert read(uri)["id"].to_pylist() == [5]
+
+
+COUNTER = """
+import sys
+import pyarrow as pa
+from mlops_assets.lake.commit import Write, commit
+from mlops_assets.lake.tables import read
+
+def next_number(version):
+    held = read(sys.argv[1], version=version)["id"].to_pylist() if version is not None else []
+    return Write(pa.table({"id": pa.array([len(held)], pa.int64())}), adds=True)
+
+sys.stdin.readline()
+for _ in range(8):
+    commit(sys.argv[1], next_number)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_count_together_from_an_absent_table_miss_no_number_and_write_none_twice(place):
+    command = [sys.executable, "-c", COUNTER, f"{place}/t"]
+    counters = [subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) for _ in range(2)]
+    for counter in counters:
+        assert counter.stdin is not None
+        counter.stdin.write(b"go\n")
+        counter.stdin.flush()
+    assert [counter.wait(120) for counter in counters] == [0, 0]
+    assert sorted(read(f"{place}/t")["id"].to_pylist()) == list(range(16))
