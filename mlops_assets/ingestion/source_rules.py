@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.ingestion.source_spec import FilesystemSource, RestApiSource, SqlDatabaseSource
+from mlops_assets.ingestion.rest_spec import RestApiSource
+from mlops_assets.ingestion.source_spec import FilesystemSource, SqlDatabaseSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +61,8 @@ def _incremental(spec: IngestionSpec, name: str, table: TableSpec, cursor: str) 
     place = f"source.tables.{name}"
     if table.publish == "replace":
         yield f"tables.{name}.publish: only new rows are read, which cannot take the place of all; append, history or upsert"
-    if table.publish == "append" and not table.key and spec.lag_days:
-        yield f"tables.{name}.key: `lag_days` reads rows again, and without a key they would be added again"
+    if table.publish == "append" and not table.key and (spec.lag_days or spec.reconcile.look_back_days):
+        yield f"tables.{name}.key: `lag_days` and `look_back_days` read rows again; without a key they would be added again"
     if cursor == MODIFIED:
         return
     kinds = [kind for column, kind in table.columns.items() if _bare(column) == _bare(cursor)]

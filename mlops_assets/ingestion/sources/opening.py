@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.ingestion.rest_spec import RestApiSource
 from mlops_assets.ingestion.source_spec import (
     ExternalSource,
     FeastSource,
     FilesystemSource,
-    RestApiSource,
     SqlDatabaseSource,
 )
 

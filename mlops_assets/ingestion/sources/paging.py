@@ -1,4 +1,4 @@
-"""Pages of a REST API: dlt's paginators, with an error instead of a silent end or a loop without one.
+"""Pages of a REST API: dlt's paginators, with an error instead of a silent end, an endless loop, or a leak to another server.
 
 dlt's own guess counts pages from 0, takes a cursor for a parameter called `cursor`, and ends after one page if it
 recognises nothing: rows twice, rows for ever, rows missing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dlt.sources.helpers.rest_client.paginators import (  # noqa: TID253  only a load imports this module
     BasePaginator,
@@ -24,7 +25,7 @@ from mlops_assets.errors import MlopsError
 if TYPE_CHECKING:
     from requests import Request, Response
 
-    from mlops_assets.ingestion.source_spec import Paginator
+    from mlops_assets.ingestion.rest_spec import Paginator
 
 TOTALS = ("total", "count", "total_count", "totalcount", "total_pages", "totalpages", "pages")
 
@@ -54,12 +55,24 @@ class PageTwice(MlopsError):
         )
 
 
+class PageElsewhere(MlopsError):
+    """The next page is at another server, which must not see the credentials of this one."""
+
+    def __init__(self, path: str, here: str, there: str) -> None:
+        super().__init__(
+            f"Pages of {path}",
+            found=f"a next page at {there}",
+            required=f"one at {here}, for which the credentials are",
+            remedy="If the API is right, let `base_url` name the server that its links name.",
+        )
+
+
 class Pages(BasePaginator):
     """Asks for the next page as the file says, or as the first answer shows."""
 
     def __init__(self, spec: Paginator, path: str) -> None:
         super().__init__()
-        self._path, self._last = path, b""
+        self._path, self._last, self._server = path, b"", ""
         self._inner = _declared(spec)
 
     @property
@@ -67,6 +80,7 @@ class Pages(BasePaginator):
         return self._inner is None or self._inner.has_next_page
 
     def init_request(self, request: Request) -> None:
+        self._server = _server(request)
         if self._inner:
             self._inner.init_request(request)
 
@@ -81,6 +95,13 @@ class Pages(BasePaginator):
     def update_request(self, request: Request) -> None:
         if self._inner:
             self._inner.update_request(request)
+        if self.has_next_page and _server(request) != self._server:
+            raise PageElsewhere(self._path, self._server, _server(request))
+
+
+def _server(request: Request) -> str:
+    address = urlsplit(request.url)
+    return f"{address.scheme}://{address.netloc}"
 
 
 def _declared(spec: Paginator) -> BasePaginator | None:

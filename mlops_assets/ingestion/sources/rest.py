@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.ingestion.source_spec import (
+from mlops_assets.ingestion.rest_spec import (
     ApiKeyAuth,
     BasicAuth,
     BearerAuth,

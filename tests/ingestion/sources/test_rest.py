@@ -9,7 +9,7 @@ from ingestion.sources.api import Api, basic
 from ingestion.sources.world import Loads, days, order, spec_of
 
 from mlops_assets.ingestion.sources.failures import SourceFailed
-from mlops_assets.ingestion.sources.paging import PagesUnclear, PageTwice
+from mlops_assets.ingestion.sources.paging import PageElsewhere, PagesUnclear, PageTwice
 from mlops_assets.ingestion.sources.secrets import SecretMissing
 
 
@@ -80,6 +80,18 @@ def test_an_api_that_does_not_know_the_page_parameter_is_found_out(api, loads):
     api.rows = [sent(row) for row in ORDERS]
     with pytest.raises(PageTwice):
         loads(source(api, "bare_pages", {"paginator": {"type": "page_number", "page_param": "p"}})).load()
+
+
+@pytest.mark.parametrize("path", ["link", "header"])
+def test_credentials_do_not_follow_a_link_to_another_server(api, loads, monkeypatch, path):
+    monkeypatch.setenv("SHOP_TOKEN", "0123")
+    api.rows = [sent(row) for row in ORDERS]
+    api.url = api.url.replace("127.0.0.1", "localhost")  # in the links
+    here = source(api, path, auth={"type": "bearer", "token": "SHOP_TOKEN"})
+    here["base_url"] = api.url.replace("localhost", "127.0.0.1")
+    with pytest.raises(PageElsewhere, match="found a next page at http://localhost:"):
+        loads(here).load()
+    assert len(api.asked) == 1
 
 
 def test_rows_are_found_where_the_selector_says(api, loads):
