@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.lake.engine import attach_arrow, quoted
+from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mlops_assets.features.definition import VectorDefinition
     from mlops_assets.lake.windows import Window
+
+ALL_ROWS = "all rows"
+FATES = ("labelled", "pending", "censored", "held")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def labelled_rows(
     as_of: datetime,
     held: Sequence[Window],
 ) -> tuple[pa.Table, LabelCounts]:
-    """Return the rows to train on, in order of time and keys, and what became of all rows from `start` on.
+    """Return the rows to train on, in the spine's order, and what became of all rows from `start` on.
 
     Args:
         start: Rows predicted earlier are left out and not counted.
@@ -55,20 +58,23 @@ def labelled_rows(
     """
     import pyarrow.compute as pc
 
-    attach_arrow(con, "all_rows", spine)
     column = quoted(definition.window_column)
     spans = [f"({column} >= $start_{i} and {column} < $end_{i})" for i in range(len(held))]
     times = {f"{side}_{i}": getattr(window, side) for i, window in enumerate(held) for side in ("start", "end")}
     query = f"""
-        select *, case
-            when {" or ".join(spans) or "false"} then 'held'
-            when prediction_time >= $end then 'pending'
-            when label is not null and not isnan(label) and label_known_at <= $as_of then 'labelled'
-            else 'censored' end as "label status"
-        from all_rows where prediction_time >= coalesce($start, prediction_time)
-        order by {", ".join(map(quoted, ("prediction_time", *definition.spine.keys)))}
+        select (case
+            when prediction_time < $start then null
+            when {" or ".join(spans) or "false"} then {FATES.index("held")}
+            when prediction_time >= $end then {FATES.index("pending")}
+            when label is not null and not isnan(label) and label_known_at <= $as_of then {FATES.index("labelled")}
+            else {FATES.index("censored")} end)::tinyint as fate
+        from {quoted(ALL_ROWS)}
     """
-    rows = con.sql(query, params={**times, "start": start, "end": end, "as_of": as_of}).to_arrow_table()
-    counts = {count["values"]: count["counts"] for count in rows["label status"].value_counts().to_pylist()}
-    labelled = rows.filter(pc.field("label status") == "labelled").drop_columns(["label status"])
-    return labelled, LabelCounts(**counts)
+    con.register(ALL_ROWS, spine)
+    try:
+        params = {**times, "start": start, "end": end, "as_of": as_of}
+        fates = con.sql(query, params=params).to_arrow_table()["fate"]
+    finally:
+        con.unregister(ALL_ROWS)
+    counts = {FATES[each["values"]]: each["counts"] for each in fates.drop_null().value_counts().to_pylist()}
+    return spine.filter(pc.equal(fates, FATES.index("labelled"))), LabelCounts(**counts)
