@@ -249,6 +249,20 @@ def test_other_rows_have_another_data_version_and_the_old_rows_the_old_one(visit
     assert before.version < changed.version < back.version
 
 
+def test_a_week_whose_rows_are_all_gone_leaves_no_trace(tmp_path):
+    visits, wanted = Visits(str(tmp_path)), visits_view(ROLLING, lookback_days=3)
+    visits.add(daily(55))  # the last of them ends a week that begins on a Thursday, as weeks since 1970 do
+    before = visits.refresh(wanted)
+    visits.add([visit(500, 58.5)])
+    changed = visits.refresh(wanted)
+    visits.remove([500])
+
+    back = visits.refresh(wanted)
+
+    assert (changed.scope.mode, back.scope.mode, back.scope.start) == ("incremental", "incremental", at(55))
+    assert changed.data_version != before.data_version == back.data_version
+
+
 def reason_of(visits: Visits, wanted: View, **options: object) -> str:
     found = visits.refresh(wanted, **options)
     assert found.scope.mode == "full"
