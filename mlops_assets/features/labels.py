@@ -56,7 +56,7 @@ def labelled_rows(
         as_of: A label that was not known by then does not count.
         held: Windows whose rows are left out.
     """
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
     column = quoted(definition.window_column)
     spans = [f"({column} >= $start_{i} and {column} < $end_{i})" for i in range(len(held))]
@@ -77,4 +77,5 @@ def labelled_rows(
     finally:
         con.unregister(ALL_ROWS)
     counts = {FATES[each["values"]]: each["counts"] for each in fates.drop_null().value_counts().to_pylist()}
-    return spine.filter(pc.equal(fates, FATES.index("labelled"))), LabelCounts(**counts)
+    is_labelled = fates.fill_null(-1).to_numpy() == FATES.index("labelled")
+    return spine.filter(pa.array(is_labelled)), LabelCounts(**counts)
