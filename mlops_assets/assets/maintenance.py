@@ -1,6 +1,6 @@
 """Upkeep of the lake as one op: it makes no data, so it is no asset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -32,18 +32,29 @@ class MaintenanceConfig(dg.Config):
 @dg.op(name="maintain_tables", out=dg.Out(dg.Nothing))
 def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, lake: LakeResource) -> None:
     """Put small files together and remove files that nobody needs, in every table of the lake."""
-    from mlops_assets.features.live_versions import live_versions
-    from mlops_assets.lake.maintenance import Policy, maintain
-
-    retention = timedelta(days=config.retention_days)
-    policy = Policy(retention, small_files=config.small_files, dry_run=config.dry_run)
-    # Delta dates its commits by the wall clock, also in a replay whose own clock stands in the past.
-    keep = live_versions(lake.root, since=datetime.now(UTC) - retention)
     done: list[Upkeep] = []
-    for upkeep in maintain(lake.root, keep, policy):
+    for upkeep in maintain_lake(lake.root, config):
         (context.log.warning if upkeep.skipped else context.log.info)(str(upkeep))
         done.append(upkeep)
     context.add_output_metadata(_summary(done, dry_run=config.dry_run))
+
+
+def maintain_lake(lake: str, config: MaintenanceConfig) -> "Iterator[Upkeep]":
+    """Compact and vacuum each table; the versions that anything in the lake refers to stay readable.
+
+    Raises:
+        UnreadableManifest: A training set cannot say what it was made from; nothing was done.
+    """
+    from mlops_assets.features.live_versions import live_versions
+    from mlops_assets.ingestion.live_versions import released_versions
+    from mlops_assets.lake.maintenance import Policy, maintain
+
+    retention = timedelta(days=config.retention_days)
+    # Delta dates its commits by the wall clock, also in a replay whose own clock stands in the past.
+    keep = live_versions(lake, since=datetime.now(UTC) - retention)
+    for table, version in released_versions(lake):
+        keep.setdefault(table, set()).add(version)
+    return maintain(lake, keep, Policy(retention, small_files=config.small_files, dry_run=config.dry_run))
 
 
 def _summary(done: "Sequence[Upkeep]", *, dry_run: bool) -> dict[str, dg.MetadataValue]:

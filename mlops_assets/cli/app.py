@@ -169,9 +169,9 @@ def maintain(
     small_files: Annotated[int, typer.Option(min=1, help="Rewrite what has more small files than this.")] = 8,
 ) -> None:
     """Compact and vacuum the lake's tables; every version that a training set or a view names stays."""
-    from mlops_assets.cli.maintain import maintain_lake
+    from mlops_assets.cli.maintain import maintain_and_list
 
-    raise typer.Exit(maintain_lake(dry_run=dry_run, retention_days=retention_days, small_files=small_files))
+    raise typer.Exit(maintain_and_list(dry_run=dry_run, retention_days=retention_days, small_files=small_files))
 
 
 @app.command()

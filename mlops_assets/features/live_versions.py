@@ -9,16 +9,18 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.contract.names import table_of
+from mlops_assets.contract.pointers import pointer_numbers, read_pointer
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.compute import SOURCES
 from mlops_assets.features.training_set import MANIFEST
 from mlops_assets.lake.delta import history
 from mlops_assets.lake.files import list_files, list_folders, read_bytes
 from mlops_assets.lake.tables import commit_properties, exists
-from mlops_assets.lake.uris import join
+from mlops_assets.lake.uris import is_local, join, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
 Reference = tuple[str, int]  # place of a table below the root of the lake, and its version
@@ -48,6 +50,8 @@ def live_versions(lake: str, *, since: datetime) -> dict[str, set[int]]:
     """
     live: defaultdict[str, set[int]] = defaultdict(set)
     for table, version in (*_of_training_sets(lake), *_of_views(lake, since)):
+        live[table].add(version)
+    for table, version in _behind_pointers(lake, live):
         live[table].add(version)
     return dict(live)
 
@@ -88,6 +92,26 @@ def _newest_since(uri: str, since: datetime) -> Iterator[int]:
 
 
 def _raw(sources: dict[str, int]) -> Iterator[Reference]:
-    """Yield the tables behind references such as `shop/orders` and `shop/orders@current`."""
     for reference, version in sources.items():
-        yield f"raw/{reference.partition('@')[0]}", int(version)
+        yield f"raw/{table_of(reference)}", int(version)
+
+
+def _behind_pointers(lake: str, live: Mapping[str, set[int]]) -> list[Reference]:
+    """Return the versions of tables in the lake that other raw tables point at, by their newest pointer or a live one."""
+    found: list[Reference] = []
+    for source in list_folders(join(lake, "raw")):
+        for folder in list_folders(source):
+            reference = folder.removeprefix(join(lake, "raw", ""))
+            numbers = pointer_numbers(lake, reference)
+            for number in {*numbers[-1:], *(live.get(f"raw/{reference}", set()) & set(numbers))}:
+                pointer = read_pointer(lake, reference, number)
+                if pointer.delta_version is not None and (place := _below(lake, pointer.uri)):
+                    found.append((place, pointer.delta_version))
+    return found
+
+
+def _below(lake: str, uri: str) -> str | None:
+    """Return a place by its path below the root of the lake; None if it is elsewhere."""
+    root, target = (str(local_path(one)) if is_local(one) else one for one in (lake, uri))
+    start = join(root, "")
+    return target.removeprefix(start).rstrip("/") if target.startswith(start) else None

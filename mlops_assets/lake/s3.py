@@ -78,10 +78,12 @@ def get(uri: str) -> Held | None:
         return retrying(_get, uri)
 
 
-def put(uri: str, data: bytes, *, condition: Mapping[str, str] | None = None, accepts: Sequence[str] = ()) -> bool:
+def put(
+    uri: str, data: bytes | memoryview, *, condition: Mapping[str, str] | None = None, accepts: Sequence[str] = ()
+) -> bool:
     """Store an object; tell whether it was stored, or refused for a reason that the caller accepts."""
     with _answers(uri):
-        return _ask(uri, "put_object", accepts=accepts, Body=data, **(condition or {})) is not None
+        return _ask(uri, "put_object", accepts=accepts, Body=bytes(data), **(condition or {})) is not None
 
 
 def exists(uri: str) -> bool:

@@ -8,13 +8,14 @@ import pyarrow as pa
 import pytest
 from features.world import SCHEMA, Shop, definition, many_orders, view
 
+from mlops_assets.contract.pointers import Pointer, write_pointer
 from mlops_assets.features.compute import view_uri
 from mlops_assets.features.live_versions import UnreadableManifest, live_versions
 from mlops_assets.features.training_set import Manifest, load, save
 from mlops_assets.features.vectors import open_views
 from mlops_assets.lake.engine import connect
 from mlops_assets.lake.maintenance import Policy, Upkeep, maintain
-from mlops_assets.lake.tables import read, snapshot
+from mlops_assets.lake.tables import overwrite, read, snapshot
 from mlops_assets.lake.uris import join
 
 ORDERS = "raw/shop/orders"
@@ -106,6 +107,27 @@ def test_newest_rows_alone_are_a_reference_to_their_table(shop):
     manifest = Path(saved.uri, "manifest.json")
     manifest.write_text(manifest.read_text().replace('"shop/orders"', '"shop/orders@current"'))
     assert ORDERS in live_versions(shop.lake, since=datetime.now(UTC))
+
+
+def pointer_to(uri: str, version: int) -> Pointer:
+    return Pointer(uri, "delta", {"id": "BIGINT"}, delta_version=version)
+
+
+def test_a_table_of_the_lake_that_another_raw_table_points_at_keeps_what_counts(shop):
+    uri = join(shop.lake, "raw", "team", "stock")
+    versions = [overwrite(uri, pa.table({"id": [n]})) for n in range(5)]
+    for number, version in enumerate(versions[:4], start=1):
+        place = f"file://{uri}" if number == 2 else uri
+        assert write_pointer(shop.lake, "own/stock", number, pointer_to(place, version))
+    write_pointer(shop.lake, "own/else", 1, pointer_to(f"{shop.lake}-of-others/raw/team/stock", versions[0]))
+    shop.refresh(view())
+    saved = save(shop.build(definition(view())), shop.lake, "returns")
+    manifest = Path(saved.uri, "manifest.json")
+    manifest.write_text(manifest.read_text().replace('"sources":{', '"sources":{"own/stock":2,', 1))
+
+    assert live_versions(shop.lake, since=datetime.now(UTC))["raw/team/stock"] == {versions[1], versions[3]}
+    upkeep(shop)
+    assert [read(uri, version=versions[n])["id"].to_pylist() for n in (1, 3)] == [[1], [3]]
 
 
 @pytest.mark.parametrize(

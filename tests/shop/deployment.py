@@ -9,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.cli.demo.replay import Replay
 from mlops_assets.definitions import build_definitions
+from mlops_assets.settings import load_settings
 from shop.world import week_start
 
 SHOP_DEFS = Path(__file__).parent / "defs"
@@ -32,7 +33,7 @@ class Shop:
 
     @property
     def lake(self) -> str:
-        return str(self.home / "lake" / "dev")
+        return load_settings().lake
 
     def reload(self) -> None:
         """Load the definition files again, as a reload of the code location does."""
