@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import HISTORY_COLUMNS, is_current, table_of
+from mlops_assets.contract.pointers import CopiedAndInPlace, pointed_at, pointer_numbers, read_pointer
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake import tables
 from mlops_assets.lake.engine import attach, attach_query, quoted
@@ -32,13 +33,36 @@ class NoVersionsOfRows(MlopsError):
         )
 
 
+class FilesGone(MlopsError):
+    """A version of a table is known, and files that it needs are no longer there."""
+
+    def __init__(self, reference: str, version: int, detail: str) -> None:
+        super().__init__(
+            f"raw/{reference}, version {version}",
+            found=" ".join(detail.split()),
+            required="every file of that version",
+            remedy=f"Materialise `raw/{table_of(reference)}`. Its owner has cleaned up: what was built from the old version "
+            "cannot be built again.",
+        )
+
+
 def resolve(lake: str, reference: str, version: int | None = None) -> Snapshot:
-    """Return the newest version of the raw table behind a reference, or `version`.
+    """Return the newest version of the raw table behind a reference, or `version`; it may be a table elsewhere.
 
     Raises:
         TableNotFound: It was never published, or not that version of it.
+        NoSuchPointer: It is read in place, and was never published under that version.
+        FilesChanged: It is read in place, and its Parquet files are no longer what they were.
+        CopiedAndInPlace: The lake holds a copy of it as well.
     """
-    return tables.snapshot(join(lake, "raw", table_of(reference)), version)
+    table = table_of(reference)
+    numbers = pointer_numbers(lake, table)
+    if not numbers:
+        return tables.snapshot(join(lake, "raw", table), version)
+    if tables.exists(join(lake, "raw", table)):
+        raise CopiedAndInPlace(table)
+    number = numbers[-1] if version is None else version
+    return pointed_at(table, number, read_pointer(lake, table, number))
 
 
 def attach_reference(
@@ -49,10 +73,17 @@ def attach_reference(
     Raises:
         TableNotFound: It was never published, or not that version of it.
         NoVersionsOfRows: `@current` of a table without history.
+        FilesGone: Files of that version are no longer there.
+        MlopsError: See `resolve`.
     """
+    import duckdb
+
     snapshot = resolve(lake, reference, version)
     relation = cut_relation(alias, reference)
-    attach(con, relation, snapshot)
+    try:
+        attach(con, relation, snapshot)
+    except duckdb.IOException as error:
+        raise FilesGone(reference, snapshot.version, str(error)) from error
     if is_current(reference):
         attach_query(con, alias, _newest(relation, _key(reference, snapshot)))
     return snapshot.version

@@ -47,7 +47,7 @@ class Table:
     @property
     def is_cumulative(self) -> bool:
         """Whether loads add to the whole table; otherwise each takes the place of its window, or of everything."""
-        return self.source.partitions is None and self.spec.publish != "replace"
+        return self.source.partitions is None and self.spec.publish in ("append", "history", "upsert")
 
     def standing(self, version: int | None = None) -> Standing:
         """Return how far its loads have come, by its newest version or by `version`."""

@@ -36,7 +36,7 @@ class UnhandledFeature(MlopsError):
         super().__init__(
             uri,
             found=f"Delta features {', '.join(features)}",
-            required=f"none but {', '.join(sorted(HANDLED_FEATURES))}",
+            required="none that a list of Parquet files cannot express",
             remedy="Let its writer publish without them, or copy the table through an Ingestion.",
         )
 
@@ -48,21 +48,30 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         TableNotFound: No such table or version.
         UnhandledFeature: The table uses a Delta feature that a list of files cannot express.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-    from deltalake.exceptions import TableNotFoundError as Absent
-
-    try:
-        table = DeltaTable(place(uri), version=version)
-    except Absent as error:
-        raise TableNotFound(uri, version=version, detail="no table") from error
-    except DeltaError as error:
-        raise TableNotFound(uri, version=version, detail=str(error).splitlines()[0]) from error
+    table = opened(uri, version)
     protocol = table.protocol()
     features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
     if unhandled := sorted(features - HANDLED_FEATURES):
         raise UnhandledFeature(uri, unhandled)
     return table
+
+
+def opened(uri: str, version: int | None = None) -> DeltaTable:
+    """Return the newest version of a table, or `version`, whatever its features.
+
+    Raises:
+        TableNotFound: No such table or version.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+    from deltalake.exceptions import TableNotFoundError as Absent
+
+    try:
+        return DeltaTable(place(uri), version=version)
+    except Absent as error:
+        raise TableNotFound(uri, version=version, detail="no table") from error
+    except DeltaError as error:
+        raise TableNotFound(uri, version=version, detail=str(error).splitlines()[0]) from error
 
 
 def place(uri: str) -> str:

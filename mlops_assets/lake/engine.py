@@ -56,6 +56,13 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> Non
     attach_query(con, name, f"from (select {columns} from {source}) {where}")
 
 
+def describe_files(con: duckdb.DuckDBPyConnection, uri: str, files: Sequence[str]) -> pa.Schema:
+    """Return the columns of Parquet files that belong together."""
+    if not is_local(uri):
+        register(con, uri)
+    return con.sql(f"from {_files(files)} limit 0").to_arrow_table().schema
+
+
 def columns_of(con: duckdb.DuckDBPyConnection, source: str) -> list[str]:
     """Return the columns of a relation or of a query in brackets."""
     return [str(row[0]) for row in con.execute(f"describe select * from {source}").fetchall()]

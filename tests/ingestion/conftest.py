@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from ingestion import feed
 from ingestion.world import Shop
+from services import aws, bucket, moto
+
+__all__ = ["aws", "bucket", "moto"]
 
 
 @pytest.fixture
