@@ -14,7 +14,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.modes import newest_rows
 from mlops_assets.ingestion.part import Part, Table
 from mlops_assets.ingestion.publish import publish
-from mlops_assets.ingestion.quarantine import set_aside
+from mlops_assets.ingestion.quarantine import drop_unpublished, set_aside
 from mlops_assets.ingestion.schema_changes import note_schema_changes, schema_changes
 from mlops_assets.ingestion.staging import stage
 from mlops_assets.ingestion.windowing import split
@@ -165,13 +165,15 @@ def _ingest_part(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> 
         load_id=part.load_id,
         now=part.now,
         published=held,
-        earlier_rows=_earlier_rows(part),
+        earlier_rows=earlier_rows(part),
     )
     put = set_aside(con, part, outcome.quarantined)
     committed = None if outcome.blocked else publish(con, part, outcome.clean, set_aside=put)
+    if committed and part.table.is_cumulative:
+        drop_unpublished(part.table)
     published = _published(part, outcome, committed, schema_changes(part, rows, held))
     note_schema_changes(part, published.schema_changes)
-    _write_verdict(part, published)
+    write_outcome(part, published)
     return published
 
 
@@ -198,14 +200,14 @@ def _published(part: Part, outcome: Audit, committed: Commit | None, new_columns
     )
 
 
-def _write_verdict(part: Part, published: Published) -> None:
+def write_outcome(part: Part, published: Published) -> None:
     spec = part.table.spec
     contract = {"version": spec.version, "sha256": contract_hash(spec)}
     facts = {**asdict(published), "contract": contract, "ingested_at": part.now.isoformat()}
     write_verdict(part.table.lake, part.table.source.name, part.table.name, part.key, facts)
 
 
-def _earlier_rows(part: Part) -> list[int]:
+def earlier_rows(part: Part) -> list[int]:
     """Return how many rows the windows before had, as far back as the contract compares."""
     source, band = part.table.source, part.table.spec.row_count
     if source.partitions is None or part.window is None or band is None or band.history is None:

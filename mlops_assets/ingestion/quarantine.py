@@ -1,7 +1,7 @@
 """Rows that a load sets aside: kept once, under the window or the load that they came with.
 
 The rows of a window or of a replaced table take the place of those before. A table that only grows keeps them by load;
-what an attempt set aside that was never published is dropped by the next load.
+what an attempt set aside that was never published is dropped once another one is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.ingestion.load_state import Standing
-    from mlops_assets.ingestion.part import Part
+    from mlops_assets.ingestion.part import Part, Table
 
 RELEASED = "released"  # up to which version of the quarantine released rows have left it
 OF_LOAD = ("failed_rules", "load_id", "quarantined_at")
@@ -45,7 +45,7 @@ def set_aside(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> int
         put = new.num_rows
         if part.unit is None:
             return Write(new, schema_mode="overwrite", properties=facts)
-        replaced = [part.unit, *_stale(part, version)]
+        replaced = [part.unit, *_stale(part.table, part.before, version)]
         if part.table.is_cumulative and version is not None and not put and len(replaced) == 1:
             return None
         keyed = in_window(new, part.unit)
@@ -69,12 +69,26 @@ def is_unfinished(uri: str, release: Mapping[str, Any] | None) -> bool:
     return int(newest_facts(uri, version).get(RELEASED, "-1")) < release["quarantine"]
 
 
-def _stale(part: Part, version: int | None) -> list[str]:
+def drop_unpublished(table: Table) -> None:
+    """Take out what attempts set aside that were killed or overtaken: the load that was published has set it aside too."""
+    now = table.standing()
+
+    def plan(version: int | None) -> Write | None:
+        if version is None or not (stale := _stale(table, now, version)):
+            return None
+        nothing = snapshot(table.quarantine_uri, version).schema.empty_table()
+        facts = newest_facts(table.quarantine_uri, version)
+        return Write(in_window(nothing, stale[0]), predicate=predicate_of(stale), properties=facts)
+
+    commit(table.quarantine_uri, plan)
+
+
+def _stale(table: Table, now: Standing, version: int | None) -> list[str]:
     """Return the units of attempts that came to nothing: their number belongs to another load by now."""
-    if not part.table.is_cumulative or version is None:
+    if not table.is_cumulative or version is None:
         return []
-    there = windows(part.table.quarantine_uri, version)
-    return [unit for unit in there if int(unit.split()[0]) <= part.before.load and not is_settled(unit, part.before)]
+    there = windows(table.quarantine_uri, version)
+    return [unit for unit in there if int(unit.split()[0]) <= now.load and not is_settled(unit, now)]
 
 
 def _not_there(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, version: int) -> pa.Table:

@@ -34,12 +34,12 @@ class Release:
     Attributes:
         positions: Which rows leave the quarantine.
         change: What that changes in the table.
-        kept: How many rows stay, by the rule that they break.
+        broken: How many of the others break which rule.
     """
 
     positions: list[int]
     change: Change
-    kept: dict[str, int]
+    broken: dict[str, int]
 
 
 def judge(con: duckdb.DuckDBPyConnection, part: Part, aside: pa.Table, held: Snapshot) -> Release:
@@ -49,17 +49,19 @@ def judge(con: duckdb.DuckDBPyConnection, part: Part, aside: pa.Table, held: Sna
         SchemaChanged: The contract has a column that they lack.
         RuleDoesNotRun: A rule cannot be evaluated.
     """
+    import pyarrow as pa
+
     spec, rows = part.table.spec, _plain(aside, part.table.spec)
     batch = newest_rows(con, rows, spec) if spec.publish == "upsert" else rows
     name = part.table.reference
     outcome = audit(con, batch, spec, name=name, window=part.window, load_id="", now=part.now, published=held)
     _number(con, rows, aside, outcome.clean)
     leaving = _leaving(con, spec, held)
-    kept = Counter(rule for broken in outcome.quarantined["failed_rules"].to_pylist() for rule in broken)
+    broken = Counter(rule for rules in outcome.quarantined["failed_rules"].to_pylist() for rule in rules)
     superseded = aside.num_rows - outcome.quarantined.num_rows - len(leaving)
-    kept[SUPERSEDED] += superseded
-    added = [at for at, adds in leaving if adds]
-    return Release([at for at, _ in leaving], _change(con, part, rows.take(added), held), dict(+kept))
+    broken[SUPERSEDED] += superseded
+    added = rows.take(pa.array([at for at, adds in leaving if adds], pa.int64()))
+    return Release([at for at, _ in leaving], _change(con, part, added, held), dict(+broken))
 
 
 def _plain(aside: pa.Table, spec: TableSpec) -> pa.Table:
@@ -112,9 +114,10 @@ def _leaving(con: duckdb.DuckDBPyConnection, spec: TableSpec, held: Snapshot) ->
 def _change(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, held: Snapshot) -> Change:
     spec = part.table.spec
     attach_arrow(con, "clean", rows)
-    if spec.publish != "replace" or not rows.num_rows:
+    if spec.publish != "replace":
         return change(con, spec, Load(rows, part.window, is_complete=False, now=part.now), held)
     attach(con, "held", held)
     order = listed([*spec.key, *(name for name in rows.column_names if name not in spec.key)])
     both = con.sql(f"from (from held union all by name from clean) order by {order}").to_arrow_table()
-    return Change(both, adds=False, added=rows.num_rows, total_rows=both.num_rows)
+    added = rows.num_rows
+    return Change(both, adds=False, added=added, total_rows=both.num_rows, is_needed=added > 0)

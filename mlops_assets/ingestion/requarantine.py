@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.contract.verdict import read_verdict, require_published, write_verdict
 from mlops_assets.ingestion.comparison import surplus
@@ -42,10 +42,11 @@ class Requarantined:
         window: Key of the window; None for a whole table.
         released: Rows that left the quarantine.
         added: Those of them that the table did not have.
-        kept: Rows that stay, by the rule that they break today.
+        kept: Rows that stay.
+        broken: How many of these break which rule today; `unique_key` also if their key was published since.
         version: Delta version of the table afterwards.
         total_rows: Rows of the table or window afterwards.
-        content: Identity of these rows.
+        content: Identity of these rows; None if they are the same as before.
         uri: Place of the table.
     """
 
@@ -53,10 +54,11 @@ class Requarantined:
     window: str | None
     released: int
     added: int
-    kept: dict[str, int]
+    kept: int
+    broken: dict[str, int]
     version: int
     total_rows: int
-    content: str
+    content: str | None
     uri: str
 
 
@@ -98,7 +100,7 @@ def _units(place: Table, window: str | None) -> Sequence[str | None]:
 def _release(con: duckdb.DuckDBPyConnection, place: Table, unit: str | None, now: datetime) -> Requarantined:
     partitions = place.source.partitions
     window = partitions.window(unit) if partitions and unit else None
-    outcome: list[tuple[Release, str]] = []
+    outcome: list[tuple[Release, str | None, int]] = []
 
     def plan(version: int | None) -> Write | None:
         assert version is not None  # its verdict says that it is published
@@ -110,24 +112,25 @@ def _release(con: duckdb.DuckDBPyConnection, place: Table, unit: str | None, now
         held = part.held(version)
         assert held is not None
         found = judge(con, part, aside, held)
-        content = content_of(con, part, found.change, before, version)
-        outcome[:] = [(found, content)]
+        content = content_of(con, part, found.change, before, version) if found.change.is_needed else None
+        outcome[:] = [(found, content, aside.num_rows - len(found.positions))]
         if not found.positions:
             return None
         mark = {"unit": unit, "quarantine": at, "rows": _packed(found.positions, aside.num_rows)}
-        after = replace(before, content=before.content if window else content, release=mark)
+        after = replace(before, content=before.content if window else content or before.content, release=mark)
         return written(found.change, part.key, after)
 
     version = commit(place.uri, plan)
     assert version is not None
     _finish(con, place)
-    found, content = outcome[0]
+    found, content, kept = outcome[0]
     told = Requarantined(
         table=place.name,
         window=window.key if window else None,
         released=len(found.positions),
         added=found.change.added + found.change.changed,
-        kept=found.kept,
+        kept=kept,
+        broken=found.broken,
         version=version,
         total_rows=found.change.total_rows,
         content=content,
@@ -163,16 +166,21 @@ def _finish(con: duckdb.DuckDBPyConnection, place: Table) -> None:
 def _tell(place: Table, told: Requarantined, now: datetime) -> None:
     """Write what changed into the verdict that consumers read."""
     verdict = read_verdict(place.lake, place.source.name, place.name, told.window)
-    if verdict is None or not told.released:
+    if verdict is None:
         return
-    changed: dict[str, Any] = {"version": told.version, "total_rows": told.total_rows, "content": told.content}
+    facts = {
+        **verdict,
+        "version": told.version,
+        "total_rows": told.total_rows,
+        "content": told.content or verdict["content"],
+    }
     if not place.is_cumulative:
-        changed |= {
-            "rows": verdict["rows"] + told.added,
-            "quarantined_rows": verdict["quarantined_rows"] - told.released,
-        }
-    facts = {**verdict, **changed, "released_at": now.isoformat()}
-    write_verdict(place.lake, place.source.name, place.name, told.window, facts)
+        facts["quarantined_rows"] = told.kept
+    if place.spec.publish == "replace":
+        facts["rows"] = told.total_rows
+    if facts != verdict:
+        facts["released_at"] = now.isoformat()
+        write_verdict(place.lake, place.source.name, place.name, told.window, facts)
 
 
 def _packed(positions: Sequence[int], rows: int) -> str:
