@@ -45,27 +45,37 @@ class Packer:
         self._encode = msgspec.msgpack.Encoder().encode
         self._names = tuple(name for name, _ in schema.entity)
         self._types = tuple(python_type(kind) for _, kind in schema.entity)
+        self._kinds = [{kind} for kind in self._types]
         self._is_plain = not {Decimal, datetime} & {*self._types}
         values = [python_type(kind) | None for _, kind in schema.features]
         self.unpack = msgspec.msgpack.Decoder(tuple[(int, int, *values)]).decode
 
     def key(self, entity: Mapping[str, Any]) -> bytes | None:
-        """Return the key of an entity; None if part of it is null, for a null equals nothing.
+        """Return the key of an entity, as `keys_of`."""
+        return self.keys_of([entity])[0]
+
+    def keys_of(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        """Return the key of each entity; None if part of it is null, for a null equals nothing.
 
         Raises:
-            WrongEntity: A column is missing, or its value has another type.
+            WrongEntity: A column is missing, or a value has another type.
         """
         try:
-            values = tuple([entity[name] for name in self._names])
+            columns = [[entity[name] for entity in entities] for name in self._names]
         except KeyError as error:
-            found = f"columns {', '.join(entity) or 'none'}"
+            found = f"columns {', '.join(entities[0]) or 'none'}"
             raise WrongEntity(self._schema.view, found=found, required=f"also {error.args[0]}") from error
-        if tuple(map(type, values)) != self._types:
-            if None in values:
-                return None
-            self._refuse_wrong(values)
+        rows = zip(*columns, strict=True)
+        if self._is_plain and [{*map(type, column)} for column in columns] == self._kinds:
+            return list(map(self._encode, rows))
+        return list(map(self._checked_key, rows))
+
+    def _checked_key(self, values: Sequence[Any]) -> bytes | None:
+        if None in values:
+            return None
+        self._refuse_wrong(values)
         try:
-            return self._encode(values if self._is_plain else tuple(map(_canonical, values)))
+            return self._encode(tuple(map(_canonical, values)))
         except TypeError as error:
             found = f"{', '.join(map(repr, values))} ({error})"
             raise WrongEntity(self._schema.view, found=found, required="a time with its zone") from error

@@ -5,10 +5,11 @@ The path of a read is short on purpose: one key and one decoded tuple for each e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.online.packing import Packer, from_micros, to_micros
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.features.online.store import OnlineStore, StoredView
 
 TIMES = 2  # `usable_at` and `event_timestamp` stand before the features of a row
+FOR_EVER = 2**63  # microseconds
 
 
 class SchemaMismatch(MlopsError):
@@ -49,17 +51,21 @@ class UnknownFeature(MlopsError):
         )
 
 
-@dataclass(frozen=True)
-class OnlineFeatures:
+class OnlineFeatures(msgspec.Struct, frozen=True):
     """Features of some entities.
 
     Attributes:
         columns: The values by feature, in the model's order; null where the offline join would give null.
-        features_as_of: By entity, the oldest `event_timestamp` among the views that had a value; None if none had.
+        rows: By view, the row of each entity: `usable_at` and `event_timestamp` in microseconds, then its features.
     """
 
     columns: dict[str, Sequence[Any]]
-    features_as_of: list[datetime | None]
+    rows: list[list[Row]]
+
+    @property
+    def features_as_of(self) -> list[datetime | None]:
+        """Return, by entity, the oldest `event_timestamp` among the views that had a row; None if none had."""
+        return list(map(_as_of, zip(*self.rows, strict=True)))
 
 
 class OnlineReader:
@@ -94,9 +100,8 @@ class OnlineReader:
             SchemaMismatch: The store holds rows of another kind.
             WrongEntity: A column is missing, or its value has another type.
         """
-        keys = [view.keys(entities) for view in self._views]
-        wanted = [(view.name, [key for key in some if key]) for view, some in zip(self._views, keys, strict=True)]
-        found = self._store.read(wanted)
+        keys = [view.keys_of(entities) for view in self._views]
+        found = self._store.read([(view.name, _present(some)) for view, some in zip(self._views, keys, strict=True)])
         at = to_micros(now)
         parts = [
             view.rows(some, stored, packed, at)
@@ -104,7 +109,7 @@ class OnlineReader:
         ]
         rows = parts[0] if len(parts) == 1 else [tuple(chain(*row)) for row in zip(*parts, strict=True)]
         columns = zip(*map(self._pick, rows), strict=True) if rows else [()] * len(self._names)
-        return OnlineFeatures(dict(zip(self._names, columns, strict=True)), list(map(_as_of, zip(*parts, strict=True))))
+        return OnlineFeatures(dict(zip(self._names, columns, strict=True)), parts)
 
 
 class _View:
@@ -113,12 +118,11 @@ class _View:
     def __init__(self, schema: Schema) -> None:
         self.name = schema.view
         self._schema = schema
-        self._packer = Packer(schema)
+        packer = Packer(schema)
+        self.keys_of, self._unpack = packer.keys_of, packer.unpack
+        self._lifetime = FOR_EVER if schema.ttl_us is None else schema.ttl_us
         self._nothing: Row = (None,) * (TIMES + len(schema.features))
         self._seen: Schema | None = None
-
-    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
-        return list(map(self._packer.key, entities))
 
     def rows(
         self, keys: Sequence[bytes | None], stored: StoredView, packed: Sequence[bytes | None], at: int
@@ -126,21 +130,28 @@ class _View:
         """Return the row of each key as it can be used at `at`: both times, then the features, all None without one."""
         if stored.schema is not self._seen:
             self._require(stored.schema)
-        oldest = None if self._schema.ttl_us is None else at - self._schema.ttl_us
-        unpack, nothing = self._packer.unpack, self._nothing
-        rows: list[Row] = []
-        values = iter(packed)
-        for key in keys:
-            value = next(values) if key else None
-            row = unpack(value) if value else nothing
-            is_usable = value is not None and row[0] <= at and (oldest is None or row[1] >= oldest)
-            rows.append(row if is_usable else nothing)
+        oldest = at - self._lifetime
+        if len(packed) != len(keys) or None in packed:
+            values = iter(packed)
+            some = [next(values) if key else None for key in keys]
+            return [self._usable(self._unpack(value), oldest, at) if value else self._nothing for value in some]
+        rows = list(map(self._unpack, cast("Sequence[bytes]", packed)))
+        for row in rows:
+            if row[0] > at or row[1] < oldest:
+                return [self._usable(one, oldest, at) for one in rows]
         return rows
+
+    def _usable(self, row: Row, oldest: int, at: int) -> Row:
+        return row if row[0] <= at and row[1] >= oldest else self._nothing
 
     def _require(self, schema: Schema) -> None:
         if schema != self._schema:
             raise SchemaMismatch(self._schema, schema)
         self._seen = schema
+
+
+def _present(keys: list[bytes | None]) -> list[bytes]:
+    return cast("list[bytes]", keys) if None not in keys else [key for key in keys if key]
 
 
 def _places(schema: Schema) -> list[str]:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ CREATE = """
     create table online (key blob primary key, value blob not null) without rowid;
 """
 ONE = "select value from online where key = ?"
-MANY = "select key, value from online where key in ({})"
+MANY = "with wanted (place, key) as (values {}) select value from wanted left join online using (key) order by place"
 LARGEST = 1024  # keys in one statement
 LARGEST_FILE = 1 << 40  # SQLite maps as much of it as there is
 SUFFIX, TEMPORARY = ".sqlite", ".tmp"
@@ -49,6 +50,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._start = f"{folder}/"
         self._local = threading.local()
 
     def stored(self, view: str) -> StoredView | None:
@@ -84,11 +86,12 @@ class SqliteStore:
         if len(keys) == 1:
             row = opened.connection.execute(ONE, keys).fetchone()
             return opened.stored, [row[0] if row else None]
-        found: dict[bytes, bytes] = {}
+        found: list[bytes | None] = []
         for start in range(0, len(keys), LARGEST):
             part = keys[start : start + LARGEST]
-            found.update(opened.connection.execute(_many(len(part)), _padded(part)).fetchall())
-        return opened.stored, list(map(found.get, keys))
+            rows = opened.connection.execute(_many(_size(len(part))), _padded(part)).fetchall()
+            found += [value for (value,) in rows[: len(part)]]
+        return opened.stored, found
 
     def _open(self, view: str) -> _Opened:
         """Return this thread's connection to the newest file of a view.
@@ -109,7 +112,7 @@ class SqliteStore:
         return opened
 
     def _path(self, view: str) -> str:
-        return f"{self._folder}/{view}{SUFFIX}"
+        return self._start + view + SUFFIX
 
     @contextmanager
     def _locked(self, view: str) -> Generator[None]:
@@ -137,7 +140,7 @@ class SqliteStore:
             os.fsync(descriptor)
             os.replace(path, self._path(view))
         except BaseException:
-            os.unlink(path)
+            Path(path).unlink(missing_ok=True)
             raise
         finally:
             os.close(descriptor)
@@ -160,9 +163,9 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-def _many(count: int) -> str:
-    """Return the statement for at least `count` keys: a few sizes, so that they stay prepared."""
-    return MANY.format(", ".join("?" * _size(count)))
+@cache
+def _many(size: int) -> str:
+    return MANY.format(", ".join(f"({place}, ?)" for place in range(size)))
 
 
 def _padded(keys: Sequence[bytes]) -> list[bytes | None]:
@@ -170,4 +173,5 @@ def _padded(keys: Sequence[bytes]) -> list[bytes | None]:
 
 
 def _size(count: int) -> int:
+    """Return one of a few sizes of statement, so that they stay prepared."""
     return 1 << max(count - 1, 0).bit_length()

@@ -1,5 +1,8 @@
 """What every online store does, whatever it is made of."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import pytest
 
 from mlops_assets.features.online.schema import Schema
@@ -143,3 +146,26 @@ def test_views_and_their_rows_do_not_mix(filled):
     filled.delete("customer", [b"a"])
 
     assert rows_of(filled, b"a", view="customer_2") == [b"other"]
+
+
+def test_of_writers_that_race_each_revision_has_one(filled, open_again):
+    """Four of them look, decide and write for a while; who is refused changed nothing."""
+
+    def race(number):
+        store, wins = open_again(), []
+        for _ in range(12):
+            revision = store.stored("customer").revision
+            rows = dict.fromkeys((b"a", b"b"), b"%d of %d" % (revision + 1, number))
+            with suppress(OnlineConflict):
+                store.write("customer", increment(rows, revision=revision + 1), expected=revision)
+                wins.append((revision + 1, rows[b"a"]))
+        return wins
+
+    with ThreadPoolExecutor(4) as pool:
+        wins = [win for some in pool.map(race, range(4)) for win in some]
+
+    assert sorted(revision for revision, _ in wins) == list(range(2, len(wins) + 2))
+    stored = filled.stored("customer")
+    assert stored.revision == len(wins) + 1
+    if stored.is_complete:  # else the rows of a refused writer stand beside the winner's, and a rebuild is due
+        assert rows_of(filled, b"a", b"b") == [dict(wins)[stored.revision]] * 2
