@@ -33,8 +33,7 @@ class PanderaMissing(MlopsError):
 def python_broken(rows: pa.Table, check: PythonCheck, *, name: str) -> Broken:
     """Judge all rows by a pandera schema at once.
 
-    Types are not pandera's business here: `columns` of the contract freezes them. Whole numbers and booleans arrive in
-    pandas' nullable types, so that a null does not turn them into floats.
+    Whole numbers and booleans arrive in pandas' nullable types, so that a null does not turn them into floats.
 
     Raises:
         PanderaMissing: pandera is not installed.
@@ -89,10 +88,10 @@ def _sorted_out(check: PythonCheck, failures: pd.DataFrame) -> Broken:
     """Take pandera's failures, which name rows by their number; those of a whole column or frame name none."""
     import numpy as np
 
-    values: Any = failures[~failures["check"].astype(str).str.startswith("dtype(")]
-    of_rows = values["index"].notna()
-    rows = np.unique(values.loc[of_rows, "index"].to_numpy(dtype=np.int64))
-    other = [f"{one.column or 'table'}: {one.check} ({one.failure_case})" for one in values[~of_rows].itertuples()]
+    found: Any = failures
+    of_rows = found["index"].notna()
+    rows = np.unique(found.loc[of_rows, "index"].to_numpy(dtype=np.int64))
+    other = [f"{one.column or 'table'}: {one.check} ({one.failure_case})" for one in found[~of_rows].itertuples()]
     return Broken(check.name, check.severity, rows, other=tuple(dict.fromkeys(other)))
 
 

@@ -11,7 +11,8 @@ ORDERS = pa.DataFrameSchema(
     checks=[pa.Check(lambda rows: rows["city"].isna() | (rows["amount"] < 50), name="far_is_cheap")],
 )
 FEW = pa.DataFrameSchema({}, checks=[pa.Check(lambda rows: len(rows) < 3, name="few")])
-PAID_TWICE = pa.DataFrameSchema({"paid": pa.Column(float)})
+ABSENT = pa.DataFrameSchema({"paid": pa.Column(float)})
+WHOLE = pa.DataFrameSchema({"amount": pa.Column(int)})
 BROKEN = pa.DataFrameSchema({}, parsers=[pa.Parser(lambda rows: rows["nope"])])
 BIG = pa.DataFrameSchema({"big": pa.Column(int, pa.Check.ge(2**53 + 1), nullable=True)})
 NO_SCHEMA = {"amount": float}

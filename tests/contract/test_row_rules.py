@@ -103,10 +103,15 @@ def test_a_pandera_check_of_the_whole_table_names_no_row():
     assert not judge(rows.slice(0, 2), python={"schema": "contract.schemas:FEW", "severity": "block"}).blocked
 
 
-def test_a_pandera_column_that_is_absent_fails_the_check():
-    outcome = judge(orders(order(1, 1)), python={"schema": "contract.schemas:PAID_TWICE"})
+@pytest.mark.parametrize(
+    ("schema", "detail"),
+    [("ABSENT", "table: column_in_dataframe (paid)"), ("WHOLE", "amount: dtype('int64') (float64)")],
+)
+def test_a_pandera_column_that_is_absent_or_of_another_type_fails_the_check(schema, detail):
+    outcome = judge(orders(order(1, 1)), python={"schema": f"contract.schemas:{schema}"})
     assert not finding(outcome, "pandera").passed
-    assert "column_in_dataframe (paid)" in finding(outcome, "pandera").detail
+    assert finding(outcome, "pandera").detail == f"all 1 rows keep it; {detail}"
+    assert outcome.clean.num_rows == 1
 
 
 def test_whole_numbers_with_nulls_stay_whole_for_pandera():
