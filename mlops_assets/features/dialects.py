@@ -62,7 +62,7 @@ def unknown(tree: exp.Expr) -> Iterator[str]:
     for node in tree.walk():
         if isinstance(node, exp.Func):
             if not _is_known(node):
-                yield f"{_name(node)}()"
+                yield node.sql("duckdb")
         elif construct := _construct(node):
             yield construct
 

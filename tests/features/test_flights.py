@@ -1,5 +1,6 @@
 """The shipped flight features on real flights: nothing from the future, and the numbers of a loop in pandas."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from features.warehouse_tables import load, run
 
 import mlops_assets
+from mlops_assets.features.compute import view_uri
 from mlops_assets.features.definition import VectorDefinition, read_definition
+from mlops_assets.features.labels import labelled_rows
 from mlops_assets.features.leakage import check_leakage
 from mlops_assets.features.refresh import refresh_view
+from mlops_assets.features.sources import open_sources
 from mlops_assets.features.spec import FeatureViewSpec, RequestSpec, SpineSpec
+from mlops_assets.features.spine import read_spine
 from mlops_assets.features.training_set import TrainingSet, build_training_set
+from mlops_assets.features.vectors import assemble, open_views
+from mlops_assets.features.warehouse import warehouse_query
 from mlops_assets.ingestion.ingest import ingest
 from mlops_assets.ingestion.spec import IngestionSpec
+from mlops_assets.lake.engine import connect
+from mlops_assets.lake.identity import identity
 from mlops_assets.lake.tables import read
+from tests.services import postgres  # noqa: F401  fixture
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +168,46 @@ def test_a_refresh_by_lookback_gives_the_view_of_all_weeks(lake, sources, defini
         order = [(name, "ascending") for name in (*view.spec.entity, "event_timestamp", "known_at")]
         one, whole = (read(f"{root}/features/{view.spec.name}").sort_by(order) for root in (own, lake))
         assert one.equals(whole), view.spec.name
+
+
+def test_the_same_set_built_five_times_with_two_threads_is_one_and_the_same(lake, sources, definition, built):
+    """Spine and join on two threads; the default is one."""
+    as_of = built.manifest.as_of
+    found = set[str]()
+    for _ in range(5):
+        with connect(threads=2) as con:
+            open_sources(con, lake, definition.spine.sources)
+            spine = read_spine(con, definition, column="prediction_time", start=None, end=as_of)
+            end = as_of - 2 * DAY
+            rows, _ = labelled_rows(con, spine, definition, start=None, end=end, as_of=as_of, held=[])
+            views = [view.joined for view in open_views(con, lake, definition)]
+            found.add(identity(assemble(con, rows, definition, views).table))
+
+    assert found == {identity(built.table)}
+
+
+def test_the_portable_join_gives_the_same_training_set(lake, definition, built):
+    spine = definition.spine.model_copy(update={"join": "portable_sql"})
+
+    portable = build_training_set(
+        replace(definition, spine=spine), lake=lake, as_of=built.manifest.as_of, held=[], window_days=None
+    )
+
+    assert portable.manifest.sha256 == built.manifest.sha256
+    assert portable.manifest.spine_definition == built.manifest.spine_definition
+
+
+@pytest.mark.service
+def test_postgresql_gives_the_flights_the_same_features(lake, definition, built, postgres):  # noqa: F811  the fixture
+    load(postgres, "nycflights.flights", read(f"{lake}/raw/nycflights/flights"))
+    for view in definition.views:
+        load(postgres, f"features.{view.spec.name}", read(view_uri(lake, view.spec.name)))
+
+    found = run(postgres, warehouse_query(definition, "postgres"))
+
+    keys = definition.spine.keys
+    names = [*keys, "prediction_time", "label", "weekday", *(name.split(":")[1] for name in definition.features)]
+    rows = {tuple(row[key] for key in keys): tuple(row[name] for name in names) for row in found}
+    expected = {tuple(row[key] for key in keys): tuple(row[name] for name in names) for row in built.table.to_pylist()}
+    assert {key: rows[key] for key in expected} == expected
+    assert len(found) == len(rows) > len(expected) > 30_000
