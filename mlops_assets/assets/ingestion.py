@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,7 +26,7 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{spec.name}_tables",
-        specs=[one for table in spec.tables for one in _asset_specs(spec, table)],
+        specs=[one for table in spec.tables for one in asset_specs(spec, table)],
         check_specs=[one for table in spec.tables for one in contract_check_specs(spec, table, windows)],
         partitions_def=windows,
         backfill_policy=dg.BackfillPolicy.single_run() if windows else None,
@@ -44,12 +45,14 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
             now=machine.clock().now(),
         )
         shutil.rmtree(scratch, ignore_errors=True)
+        note_schema_changes(context, spec, published)
         yield from _events(context, spec, published)
 
     return tables
 
 
-def _asset_specs(spec: IngestionSpec, table: str) -> Iterator[dg.AssetSpec]:
+def asset_specs(spec: IngestionSpec, table: str) -> Iterator[dg.AssetSpec]:
+    """Yield the assets of one table: what is published, and what is set aside."""
     declared = spec.tables[table]
     yield dg.AssetSpec(
         raw_key(f"{spec.name}/{table}"),
@@ -92,7 +95,7 @@ def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: S
             yield from _materializations(context, spec.name, table, parts)
     if blocked := [part for part in published if part.blocked]:
         raise dg.Failure(
-            description="\n".join(_blocked_message(spec.name, part) for part in blocked), allow_retries=False
+            description="\n".join(blocked_message(spec.name, part) for part in blocked), allow_retries=False
         )
 
 
@@ -100,27 +103,57 @@ def _materializations(
     context: dg.AssetExecutionContext, source: str, table: str, parts: Sequence["Published"]
 ) -> Iterator[dg.MaterializeResult]:
     describe = {
-        raw_key(f"{source}/{table}"): _raw_metadata,
-        dg.AssetKey(["quarantine", source, table]): _quarantine_metadata,
+        raw_key(f"{source}/{table}"): raw_metadata,
+        dg.AssetKey(["quarantine", source, table]): quarantine_metadata,
     }
     for key in [key for key in describe if key in context.selected_asset_keys]:
         for part in parts:
             context.add_asset_metadata(describe[key](part), asset_key=key, partition_key=part.window)
-        yield dg.MaterializeResult(asset_key=key)
+        is_raw = key.path[0] == "raw"
+        yield dg.MaterializeResult(asset_key=key, data_version=data_version(parts) if is_raw else None)
 
 
-def _raw_metadata(part: "Published") -> dict[str, Any]:
+def data_version(parts: Sequence["Published"]) -> dg.DataVersion:
+    """Return the identity of the rows: of one window, or of all windows of a range, which Dagster versions as one."""
+    contents = [str(part.content) for part in parts]
+    return dg.DataVersion(contents[0] if len(contents) == 1 else sha256("\0".join(contents).encode()).hexdigest())
+
+
+def raw_metadata(part: "Published") -> dict[str, Any]:
+    """Return what the UI shows of a window or table that was published."""
     return {
-        "dagster/row_count": part.rows,
+        "dagster/row_count": part.rows if part.total_rows is None else part.total_rows,
         "dagster/uri": part.uri,
         "load_id": part.load_id,
         "delta_version": part.version,
+        "content": part.content,
+        "rows_added": part.added,
+        "rows_changed": part.changed,
+        "rows_vanished": part.vanished,
+        "rows_late": part.late,
         "schema_changes": part.schema_changes,
         "quarantined": part.quarantined_rows,
     }
 
 
-def _quarantine_metadata(part: "Published") -> dict[str, Any]:
+def note_schema_changes(
+    context: dg.AssetExecutionContext, spec: IngestionSpec, published: Sequence["Published"]
+) -> None:
+    """Log an observation of the raw table for each window that brought columns which nobody declared."""
+    for part in published:
+        if part.schema_changes:
+            columns = ", ".join(f"{name} {kind}" for name, kind in part.schema_changes.items())
+            observation = dg.AssetObservation(
+                raw_key(f"{spec.name}/{part.table}"),
+                partition=part.window,
+                description=f"The source brought columns that nobody declared: {columns}.",
+                metadata={"schema_changes": part.schema_changes, "load_id": part.load_id},
+            )
+            context.log_event(observation)
+
+
+def quarantine_metadata(part: "Published") -> dict[str, Any]:
+    """Return what the UI shows of the rows set aside."""
     broken = [(one.rule, one.failed) for one in part.findings if one.severity == "quarantine" and one.failed]
     return {
         "dagster/row_count": part.quarantined_rows,
@@ -130,7 +163,8 @@ def _quarantine_metadata(part: "Published") -> dict[str, Any]:
     }
 
 
-def _blocked_message(source: str, part: "Published") -> str:
+def blocked_message(source: str, part: "Published") -> str:
+    """Return why a window was not published, and what to do."""
     broken = "; ".join(
         f"{one.rule}: {one.detail}" for one in part.findings if one.severity == "block" and not one.passed
     )

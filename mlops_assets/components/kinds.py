@@ -12,6 +12,7 @@ from mlops_assets.components.active import catalog_for
 from mlops_assets.components.scaffolding import TemplateScaffolder
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.source_spec import ExternalSource
 from mlops_assets.ingestion.spec import IngestionSpec
 
 
@@ -47,11 +48,15 @@ class Ingestion(SpecComponent):
         return dg.ComponentTypeSpec(tags=["ingestion", "contract"], owners=["team:mlops"])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster's signature
+        from mlops_assets.assets.external import external_assets
         from mlops_assets.assets.ingestion import ingestion_assets
+        from mlops_assets.assets.reconciliation import reconciliation_asset
         from mlops_assets.automation.jobs import ingestion_automation
 
-        assets = dg.Definitions(assets=[ingestion_assets(self.spec)])
-        return dg.Definitions.merge(assets, ingestion_automation(self.spec))
+        is_external = isinstance(self.spec.source, ExternalSource)
+        ours = [ingestion_assets, reconciliation_asset]
+        assets = external_assets(self.spec) if is_external else [make(self.spec) for make in ours]
+        return dg.Definitions.merge(dg.Definitions(assets=assets), ingestion_automation(self.spec))
 
 
 @dg.scaffold_with(TemplateScaffolder)
