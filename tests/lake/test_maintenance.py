@@ -216,6 +216,31 @@ def test_a_table_that_cannot_be_read_whole_is_left_alone_and_the_others_are_kept
     assert done["b"].compacted == {"": 4}
 
 
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda: Write(in_window(ids(9), "a"), predicate="_window in ('a')", exclusive=False), [9]),
+        (lambda: Write(in_window(ids(9), "a"), predicate="true", exclusive=False), [9]),
+        (lambda: Write(in_window(ids(9), "a"), schema_mode="overwrite"), [9]),
+        (lambda: Write(in_window(ids(9), "a"), schema_mode="overwrite", exclusive=False), [9]),
+        (lambda: Write(in_window(ids(9), "a"), adds=True), [0, 1, 2, 9]),
+        (lambda: Write(in_window(ids(9), "a"), adds=True, exclusive=False), [0, 1, 2, 9]),
+    ],
+)
+def test_a_write_that_a_compaction_overtakes_means_the_compacted_rows_too(tmp_path, write, expected):
+    for number in range(3):
+        append(f"{tmp_path}/t", ids(number), "a")
+    overtakes = iter([True])
+
+    def plan(_):
+        if next(overtakes, False):
+            assert upkeep(tmp_path)["t"].compacted
+        return write()
+
+    commit(f"{tmp_path}/t", plan)
+    assert sorted(read(f"{tmp_path}/t")["id"].to_pylist()) == expected
+
+
 MAINTAINER = """
 import sys
 import deltalake, duckdb, pyarrow.parquet
