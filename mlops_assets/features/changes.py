@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import is_current, table_of
-from mlops_assets.contract.published import resolve
+from mlops_assets.contract.pointers import FilesChanged, NoSuchPointer
+from mlops_assets.contract.published import FilesGone, resolve
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.sources import open_sources
 from mlops_assets.lake import tables
@@ -73,7 +74,7 @@ def _earliest(con: duckdb.DuckDBPyConnection, raw: RawTables, reference: str, be
     try:
         _attach_both(con, raw.lake, reference, before, now)
         rows, undated, earliest = _differing(con, time)
-    except (duckdb.IOException, tables.TableNotFound) as error:
+    except (duckdb.IOException, tables.TableNotFound, FilesChanged, FilesGone, NoSuchPointer) as error:
         raise ChangeUnknown(reference, found=f"version {before} is gone", required="its files") from error
     if rows and (time is None or undated):
         found = f"{undated if time else rows:,} changed rows without a time"
@@ -91,7 +92,8 @@ def _attach_both(con: duckdb.DuckDBPyConnection, lake: str, reference: str, befo
     one, other = (resolve(lake, reference, version) for version in (before, now))
     if one.schema != other.schema:
         raise ChangeUnknown(reference, found="other columns than at the last refresh", required="the same columns")
-    shared = set(one.files) & set(other.files)
+    # Of a table that is read in place the same files may show more windows, or other rows.
+    shared = set(one.files) & set(other.files) if one.where == other.where else set[str]()
     for name, held in ((BEFORE, one), (NOW, other)):
         attach(con, name, replace(held, files=tuple(file for file in held.files if file not in shared)))
 

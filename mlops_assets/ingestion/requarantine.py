@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.verdict import read_verdict, require_published, write_verdict
+from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.comparison import surplus
 from mlops_assets.ingestion.ingest import WindowsMismatch
 from mlops_assets.ingestion.part import Part, Table
@@ -31,6 +32,18 @@ if TYPE_CHECKING:
 
     from mlops_assets.ingestion.release import Release
     from mlops_assets.ingestion.spec import IngestionSpec
+
+
+class ReadInPlace(MlopsError):
+    """Rows of a table that somebody else writes cannot be moved into it."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"quarantine/{reference}",
+            found="a table that is read in place: its rows never left it",
+            required="a table that the lake holds",
+            remedy=f"Correct the rule or the rows, then materialise `raw/{reference}`: what keeps the contract is shown again.",
+        )
 
 
 @dataclass(frozen=True)
@@ -71,12 +84,15 @@ def requarantine(
         window: Key of one window; None: every window that has rows in quarantine.
 
     Raises:
+        ReadInPlace: The table is external.
         WindowsMismatch: A window of a source without partitions.
         UnknownWindow: The source has no such window.
         WindowNotPublished: The window or table is blocked, or was never published: load it again first.
         RuleDoesNotRun: A rule cannot be evaluated.
     """
     place = Table(spec, table, lake)
+    if place.spec.publish == "in_place":
+        raise ReadInPlace(place.reference)
     with connect() as con:
         _finish(con, place)
         return [_release(con, place, unit, now) for unit in _units(place, window)]
