@@ -4,6 +4,7 @@ No job mixes partitioned and unpartitioned assets: such a job would ask for a pa
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,10 +12,14 @@ import dagster as dg
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.model import Model
 from mlops_assets.assets.online_features import online_key
+from mlops_assets.assets.reconciliation import reconciliation_key
+from mlops_assets.assets.requarantine import requarantine_job
 from mlops_assets.assets.skew import NO_SKEW
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.features.spec import FeatureViewSpec
+from mlops_assets.ingestion.source_spec import ExternalSource
 from mlops_assets.ingestion.spec import IngestionSpec
+from mlops_assets.lake.windows import Window
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 RETRAINING_ASSETS = ("training_set", "candidate", "evaluation", "registered_version", "deployment")
@@ -28,15 +33,24 @@ def retraining_job(model: str) -> str:
 
 
 def ingestion_automation(spec: IngestionSpec) -> dg.Definitions:
-    """Return the job `<source>_ingest` and its schedule."""
+    """Return the jobs `<source>_ingest`, `<source>_reconcile` and `<source>_requarantine`, with their schedules."""
     keys = [raw_key(f"{spec.name}/{table}") for table in spec.tables]
     keys += [dg.AssetKey(["quarantine", spec.name, table]) for table in spec.tables]
-    job = dg.define_asset_job(
+    ingest = dg.define_asset_job(
         f"{spec.name}_ingest",
         selection=dg.AssetSelection.assets(*keys),
         description=f"Load, audit and publish the tables of {spec.name}.",
     )
-    return dg.Definitions(jobs=[job], schedules=_schedules(job, spec.schedule, spec.partitions))
+    schedules = _schedules(ingest, spec.schedule, spec.partitions, lag_days=spec.lag_days)
+    if isinstance(spec.source, ExternalSource):  # its tables are read where they are
+        return dg.Definitions(jobs=[ingest], schedules=schedules)
+    reconcile = dg.define_asset_job(
+        f"{spec.name}_reconcile",
+        selection=dg.AssetSelection.assets(reconciliation_key(spec.name)),
+        description=f"Read {spec.name} again and publish what differs.",
+    )
+    schedules += _schedules(reconcile, spec.reconcile.schedule, None)
+    return dg.Definitions(jobs=[ingest, reconcile, requarantine_job(spec)], schedules=schedules)
 
 
 def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
@@ -88,7 +102,9 @@ def _model_job(model: Model, name: str, selection: dg.AssetSelection, descriptio
     )
 
 
-def _schedules(job: Job, cron: str | None, partitions: PartitionsSpec | None) -> list[dg.ScheduleDefinition]:
+def _schedules(
+    job: Job, cron: str | None, partitions: PartitionsSpec | None, *, lag_days: float = 0
+) -> list[dg.ScheduleDefinition]:
     if cron is None:
         return []
 
@@ -96,8 +112,16 @@ def _schedules(job: Job, cron: str | None, partitions: PartitionsSpec | None) ->
         if partitions is None:
             return dg.RunRequest()
         complete = partitions.windows(context.scheduled_execution_time)
-        return (
-            dg.RunRequest(partition_key=complete[-1].key) if complete else dg.SkipReason("No window is complete yet.")
-        )
+        return _request(complete, timedelta(days=lag_days)) if complete else dg.SkipReason("No window is complete yet.")
 
     return [dg.ScheduleDefinition(name=f"{job.name}_schedule", job=job, cron_schedule=cron, execution_fn=request)]
+
+
+def _request(complete: Sequence[Window], lag: timedelta) -> dg.RunRequest:
+    """Ask for the newest window, and in the same run for those before that late rows may still reach."""
+    last = complete[-1]
+    first = next(window for window in complete if window.end > last.start - lag or window is last)
+    if first is last:
+        return dg.RunRequest(partition_key=last.key)
+    ends = {"dagster/asset_partition_range_start": first.key, "dagster/asset_partition_range_end": last.key}
+    return dg.RunRequest(tags=ends)

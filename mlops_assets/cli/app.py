@@ -175,6 +175,19 @@ def maintain(
 
 
 @app.command()
+def requarantine(
+    source: Annotated[str, typer.Argument(help="Name of an ingestion.")],
+    table: Annotated[str, typer.Argument(help="One of its tables.")],
+    window: Annotated[str | None, typer.Option(help="Key of one window; all by default.")] = None,
+    defs: Defs = None,
+) -> None:
+    """Judge rows in quarantine by the contract of today, and publish those that pass."""
+    from mlops_assets.cli.requarantine import release_rows
+
+    release_rows(source, table, window, defs)
+
+
+@app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     serve_port: Annotated[int, typer.Option(help="Port of the model server.")] = 8080,

@@ -29,6 +29,7 @@ def test_the_public_names_of_a_model(files: Path) -> None:
     assert keys_of(definitions) == {
         "raw/shop/orders",
         "quarantine/shop/orders",
+        "reconciliation/shop",
         "features/customer",
         "returns/training_set",
         "returns/candidate",
@@ -83,7 +84,7 @@ def test_no_job_mixes_partitioned_and_unpartitioned_assets() -> None:
             if job.name.startswith("__"):
                 continue
             kinds = {graph.get(key).partitions_def is None for key in job.asset_layer.executable_asset_keys}
-            assert len(kinds) == 1, job.name
+            assert len(kinds) <= 1, job.name
 
 
 def test_the_shipped_definitions_load_strictly_and_validate() -> None:
