@@ -7,12 +7,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.lake.commit import Write, commit
+from mlops_assets.lake.files import list_files, write_bytes
 from mlops_assets.lake.maintenance import Policy, find_tables, maintain
 from mlops_assets.lake.tables import (
     PARTITIONED,
@@ -43,8 +45,8 @@ def upkeep(root, policy=AT_ONCE, **keep: set[int]):
     return {one.table: one for one in maintain(str(root), keep, policy)}
 
 
-def parquet(uri: str) -> set[Path]:
-    return {path for path in Path(uri).rglob("*.parquet") if "_delta_log" not in path.parts}
+def parquet(uri: str) -> set[str]:
+    return {file for file in list_files(uri) if file.endswith(".parquet") and "_delta_log" not in file}
 
 
 def grow_old(uri: str, seconds: float = MONTH) -> None:
@@ -52,13 +54,13 @@ def grow_old(uri: str, seconds: float = MONTH) -> None:
         os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_every_table_below_the_root_is_found_and_nothing_else(tmp_path):
+def test_every_table_below_the_root_is_found_and_nothing_else(place):
     for name in ("raw/shop/orders", "features/customer", "predictions/returns"):
-        replace_window(f"{tmp_path}/{name}", ids(1), window="a")
-    (tmp_path / "verdicts" / "shop").mkdir(parents=True)
-    (tmp_path / "routing.json").write_text("{}")
-    assert list(find_tables(str(tmp_path))) == ["features/customer", "predictions/returns", "raw/shop/orders"]
-    assert list(find_tables(f"{tmp_path}/nowhere")) == []
+        replace_window(f"{place}/{name}", ids(1), window="a")
+    write_bytes(f"{place}/verdicts/shop/orders.json", b"{}")
+    write_bytes(f"{place}/routing.json", b"{}")
+    assert list(find_tables(place)) == ["features/customer", "predictions/returns", "raw/shop/orders"]
+    assert list(find_tables(f"{place}/nowhere")) == []
 
 
 @settings(max_examples=15)
@@ -87,12 +89,12 @@ def test_compaction_changes_neither_rows_nor_their_order(tmp_path_factory, appen
         assert len(snapshot(uri, window=window).files) == 1
 
 
-def test_a_table_without_windows_is_compacted_with_its_facts(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_table_without_windows_is_compacted_with_its_facts(place):
+    uri = f"{place}/t"
     for number in range(4):
         append(uri, ids(number), load=str(number))
     before = read(uri)
-    assert upkeep(tmp_path)["t"].compacted == {"": 4}
+    assert upkeep(place)["t"].compacted == {"": 4}
     assert read(uri).equals(before)
     assert len(snapshot(uri).files) == 1
     assert commit_properties(uri, snapshot(uri).version) == {"load": "3"}
@@ -110,16 +112,16 @@ def test_few_files_and_full_ones_stay_as_they_are(tmp_path, monkeypatch):
     assert snapshot(uri).version == version + 1
 
 
-def test_every_kept_version_reads_row_for_row_and_what_nobody_needs_is_gone(tmp_path):
-    uri = f"{tmp_path}/raw/shop/orders"
+def test_every_kept_version_reads_row_for_row_and_what_nobody_needs_is_gone(place):
+    uri = f"{place}/raw/shop/orders"
     versions = [replace_window(uri, ids(n, n + 1), window=f"w{n % 3}") for n in range(12)]
     append(uri, ids(90), "w0")
     append(uri, ids(91), "w0")
     kept = {versions[1], versions[7], versions[11]}
     expected = {version: read(uri, version=version) for version in [*kept, snapshot(uri).version]}
-    needed = {Path(file) for version in expected for file in snapshot(uri, version).files}
+    needed = {file for version in expected for file in snapshot(uri, version).files}
 
-    done = upkeep(tmp_path, **{"raw/shop/orders": kept})["raw/shop/orders"]
+    done = upkeep(place, **{"raw/shop/orders": kept})["raw/shop/orders"]
 
     assert done.kept == tuple(sorted(kept))
     assert set(done.compacted) == {"w0"}
@@ -127,10 +129,10 @@ def test_every_kept_version_reads_row_for_row_and_what_nobody_needs_is_gone(tmp_
         if version in kept:
             assert read(uri, version=version).equals(rows)
     assert read(uri).equals(expected[max(expected)])
-    kept_files = {Path(file) for version in kept for file in snapshot(uri, version).files}
-    assert parquet(uri) == kept_files | set(map(Path, snapshot(uri).files))
+    kept_files = {file for version in kept for file in snapshot(uri, version).files}
+    assert parquet(uri) == kept_files | set(snapshot(uri).files)
     assert len(done.removed) == 14 - len(needed) + 2  # of 14 writes; the two appends are inside the compacted file
-    with pytest.raises(Exception, match="No files found"):
+    with pytest.raises((duckdb.Error, OSError), match=r"No files found|No such file|not exist|\.parquet"):
         read(uri, version=versions[4])
 
 
@@ -142,38 +144,38 @@ def test_recent_files_stay_for_whoever_opened_an_older_version(tmp_path):
     assert read(uri, version=first)["id"].to_pylist() == [1]
 
 
-def test_the_facts_of_the_newest_commit_are_found_behind_a_vacuum(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_the_facts_of_the_newest_commit_are_found_behind_a_vacuum(place):
+    uri = f"{place}/t"
     overwrite(uri, ids(1))
     version = overwrite(uri, ids(2), properties={"definition": "abc"})
-    upkeep(tmp_path)
+    upkeep(place)
     assert snapshot(uri).version > version
     assert commit_properties(uri, snapshot(uri).version) == {"definition": "abc"}
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(place):
+    uri = f"{place}/t"
     overwrite(uri, ids(0))
     overwrite(uri, ids(0))
     for number in range(3):
         append(uri, ids(number))
     files, version = parquet(uri), snapshot(uri).version
-    said = upkeep(tmp_path, Policy(NOW, small_files=2, dry_run=True))["t"]
+    said = upkeep(place, Policy(NOW, small_files=2, dry_run=True))["t"]
     assert (parquet(uri), snapshot(uri).version) == (files, version)
     assert said.compacted == {"": 4}
     assert len(said.removed) == 1
-    done = upkeep(tmp_path)["t"]
+    done = upkeep(place)["t"]
     assert done.compacted == said.compacted
     assert set(said.removed) < set(done.removed)
 
 
-def test_a_second_run_finds_nothing_to_do_and_makes_no_version(tmp_path):
-    uri = f"{tmp_path}/t"
+def test_a_second_run_finds_nothing_to_do_and_makes_no_version(place):
+    uri = f"{place}/t"
     for number in range(4):
         append(uri, ids(number))
-    upkeep(tmp_path)
+    upkeep(place)
     version = snapshot(uri).version
-    again = upkeep(tmp_path)["t"]
+    again = upkeep(place)["t"]
     assert (again.compacted, again.removed, snapshot(uri).version) == ({}, (), version)
 
 
@@ -245,6 +247,7 @@ MAINTAINER = """
 import sys
 import deltalake, duckdb, pyarrow.parquet
 from datetime import timedelta
+from mlops_assets.lake.files import list_files, write_bytes
 from mlops_assets.lake.maintenance import Policy, maintain
 print("ready", flush=True)
 while True:
@@ -292,7 +295,7 @@ def test_nothing_is_lost_or_doubled_while_another_process_maintains(tmp_path):
     assert read(f"{tmp_path}/whole")["id"].to_pylist() == [19] * 3
     assert commit_properties(f"{tmp_path}/whole", snapshot(f"{tmp_path}/whole").version) == {"n": "19"}
     for name in ("appended", "windows", "whole"):
-        assert parquet(f"{tmp_path}/{name}") == set(map(Path, snapshot(f"{tmp_path}/{name}").files))
+        assert parquet(f"{tmp_path}/{name}") == set(snapshot(f"{tmp_path}/{name}").files)
 
 
 @pytest.mark.slow
