@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from shop.deployment import Shop, value
+from shop.deployment import Shop
 from shop.world import week_start
 from typer.testing import CliRunner
 
@@ -61,8 +61,13 @@ def test_the_next_refresh_writes_what_changed_and_ttl_counts_at_the_read(online:
     online.ingest(4, 4)
     result = online.replay.run("features_refresh")
 
-    assert value(result, "customer", "is_rebuild") is False
-    assert 0 < value(result, "customer", "written") <= 60
+    (metadata,) = [
+        event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == ONLINE
+    ]
+    assert metadata["is_rebuild"].value is False
+    assert 0 < metadata["written"].value <= 60
     reader, now = reader_of(online), online.replay.clock.now()
     assert reader.read([{"customer": "c1"}], now=now).columns["mean_amount"] == (newest_of(online, "c1"),)
     (as_of,) = reader.read([{"customer": "c1"}], now=now).features_as_of
