@@ -21,6 +21,7 @@ from mlops_assets.contract.verdict import read_verdict
 from mlops_assets.features.sources import open_sources
 from mlops_assets.ingestion.external import read_in_place
 from mlops_assets.ingestion.ingest import Published, WindowsMismatch
+from mlops_assets.ingestion.requarantine import ReadInPlace, requarantine
 from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.lake.delta import TableNotFound, UnhandledFeature
 from mlops_assets.lake.engine import connect
@@ -595,3 +596,14 @@ def s3_dataset(uri: str, rows: Iterable[dict[str, Any]]) -> None:
     pq.write_to_dataset(
         orders(*rows), key, filesystem=store, partition_cols=["city"], basename_template="part-{i}.parquet"
     )
+
+
+def test_rows_of_a_table_in_place_are_not_released_from_quarantine_but_shown_again(there):
+    there.write_delta(order(1, 1), order(2, 1, amount=-5.0))
+    there.read_in_place(1, rules=[POSITIVE])
+
+    with pytest.raises(ReadInPlace, match="quarantine/shop/orders: found a table that is read in place"):
+        requarantine(there.spec(), "orders", lake=there.lake, now=NOW)
+    there.read_in_place(1)
+    assert there.numbers() == [1, 2]
+    assert read(f"{there.lake}/quarantine/shop/orders").num_rows == 0
