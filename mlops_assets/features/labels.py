@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.lake.engine import quoted
@@ -23,12 +24,12 @@ FATES = ("labelled", "pending", "censored", "held")
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """What became of the rows of the spine up to `as_of`; pending and censored labels are never imputed.
+    """What became of the rows of the spine; pending and censored labels are never imputed.
 
     Attributes:
         labelled: In the training set.
-        pending: The label may still come, or came too close to `as_of` to count.
-        censored: The label never came.
+        pending: The label may still come, or came too close to the end to count.
+        censored: The label never came, or later than it may.
         held: In a window under investigation.
     """
 
@@ -45,15 +46,16 @@ def labelled_rows(
     *,
     start: datetime | None,
     end: datetime,
-    as_of: datetime,
     held: Sequence[Window],
 ) -> tuple[pa.Table, LabelCounts]:
     """Return the rows to train on, in the spine's order, and what became of all rows from `start` on.
 
+    A label counts if it was known within `label_timeout_days` of its prediction. One that came later is censored for good: near
+    the end it would be missing, and a split could not know it either at the start of its next part.
+
     Args:
         start: Rows predicted earlier are left out and not counted.
         end: Rows predicted from here on are pending, also those whose label is there.
-        as_of: A label that was not known by then does not count.
         held: Windows whose rows are left out.
     """
     import pyarrow as pa
@@ -66,13 +68,14 @@ def labelled_rows(
             when prediction_time < $start then null
             when {" or ".join(spans) or "false"} then {FATES.index("held")}
             when prediction_time >= $end then {FATES.index("pending")}
-            when label is not null and not isnan(label) and label_known_at <= $as_of then {FATES.index("labelled")}
+            when label is not null and not isnan(label) and label_known_at <= prediction_time + $timeout then {FATES.index("labelled")}
             else {FATES.index("censored")} end)::tinyint as fate
         from {quoted(ALL_ROWS)}
     """
     con.register(ALL_ROWS, spine)
     try:
-        params = {**times, "start": start, "end": end, "as_of": as_of}
+        timeout = timedelta(days=definition.spine.label_timeout_days)
+        params = {**times, "start": start, "end": end, "timeout": timeout}
         fates = con.sql(query, params=params).to_arrow_table()["fate"]
     finally:
         con.unregister(ALL_ROWS)

@@ -112,7 +112,7 @@ class SpineSpec(BaseModel):
     keys: list[Column] = Field(min_length=1, description="Columns that together name one prediction.")
     label_timeout_days: float = Field(
         gt=0,
-        description="A label missing this long after `prediction_time` never comes (censored); before, it is pending.",
+        description="A label missing this long after `prediction_time` is censored, also if it comes later; before, it is pending.",
     )
     join: JoinEngineName = Field(
         default="duckdb",

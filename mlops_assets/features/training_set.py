@@ -126,7 +126,7 @@ def build_training_set(
         sources = open_sources(con, lake, definition.spine.sources)
         spine = read_spine(con, definition, column="prediction_time", start=None, end=as_of)
         start = end - timedelta(days=window_days) if window_days else None
-        rows, counts = labelled_rows(con, spine, definition, start=start, end=end, as_of=as_of, held=held)
+        rows, counts = labelled_rows(con, spine, definition, start=start, end=end, held=held)
         del spine  # as large as the rows that are left
         if not rows.num_rows:
             raise NoLabelledRows(as_of, counts)

@@ -3,13 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from features.world import TIMEOUT_DAYS, at, definition, window
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.features.labels import LabelCounts, labelled_rows
 from mlops_assets.lake.engine import connect
+from mlops_assets.training.spec import SplitSpec
+from mlops_assets.training.split import split
 
 TIME = pa.timestamp("us", "UTC")
 
@@ -35,7 +38,6 @@ def classify(table: pa.Table, *, as_of: float, start: float | None = None, held:
             definition(),
             start=None if start is None else at(start),
             end=at(as_of) - timedelta(days=TIMEOUT_DAYS),
-            as_of=at(as_of),
             held=held,
         )
     return rows["order_id"].to_pylist(), counts
@@ -45,8 +47,8 @@ def test_every_row_counts_once_and_no_label_is_made_up():
     table = spine(
         [
             (1, 1, 2),  # labelled
-            (1, 0, 10),  # labelled: known at the very moment
-            (1, 0, 10.01),  # censored: known too late
+            (1, 0, 4),  # labelled: known at the very moment
+            (1, 0, 4.01),  # censored: known too late
             (1, None, 2),  # censored
             (1, 1, None),  # censored: a label that was never known
             (1, float("nan"), 2),  # censored: no number is no label
@@ -96,7 +98,7 @@ def test_rows_and_counts_are_those_of_a_loop(rows, as_of, start, spans):
             counts["held"] += 1
         elif day + TIMEOUT_DAYS >= as_of:
             counts["pending"] += 1
-        elif label is not None and known is not None and known <= as_of:
+        elif label is not None and known is not None and known <= day + TIMEOUT_DAYS:
             counts["labelled"] += 1
             expected.append(number)
         else:
@@ -105,3 +107,22 @@ def test_rows_and_counts_are_those_of_a_loop(rows, as_of, start, spans):
     found = classify(spine(rows), as_of=as_of, start=start, held=[window(*span) for span in spans])
 
     assert found == (expected, LabelCounts(**counts))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.floats(0, 6))
+def test_whoever_trains_on_one_part_knew_all_its_labels_before_the_next_part_began(seed, embargo_days):
+    rng = np.random.default_rng(seed)
+    asked = rng.uniform(0, 60, 3000)
+    known = asked + rng.exponential(1.5, 3000)  # a seventh take longer than the timeout
+    table = spine([(day, float(i % 2), late) for i, (day, late) in enumerate(zip(asked, known, strict=True))])
+    with connect() as con:
+        rows, counts = labelled_rows(con, table, definition(), start=None, end=at(60), held=[])
+    spec = SplitSpec(validation_days=8, test_days=12, embargo_days=embargo_days)
+
+    parts = split(rows, spec, task="binary", label_delay=timedelta(days=TIMEOUT_DAYS))
+
+    predicted, label_known = (rows[name].to_numpy() for name in ("prediction_time", "label_known_at"))
+    assert label_known[parts.train].max() <= predicted[parts.validation].min()
+    assert label_known[parts.validation].max() <= predicted[parts.test].min()
+    assert counts.censored == (known - asked > TIMEOUT_DAYS).sum() > 300
