@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets.contract_checks import contract_check_results, contract_check_specs, raw_key
+from mlops_assets.assets.metadata import link
 from mlops_assets.assets.metadata import table as markdown_table
 from mlops_assets.assets.partitions import partitions_def, windows_of
 from mlops_assets.ingestion.spec import IngestionSpec
@@ -46,7 +47,7 @@ def ingestion_assets(spec: IngestionSpec) -> dg.AssetsDefinition:
         )
         shutil.rmtree(scratch, ignore_errors=True)
         note_schema_changes(context, spec, published)
-        yield from _events(context, spec, published)
+        yield from _events(context, spec, published, lake.root)
 
     return tables
 
@@ -86,27 +87,37 @@ def _selected_tables(context: dg.AssetExecutionContext, spec: IngestionSpec) -> 
     return [table for table in spec.tables if table in selected]
 
 
-def _events(context: dg.AssetExecutionContext, spec: IngestionSpec, published: Sequence["Published"]) -> Events:
+def _events(
+    context: dg.AssetExecutionContext, spec: IngestionSpec, published: Sequence["Published"], lake: str
+) -> Events:
+    from mlops_assets.ingestion.quality_page import quality_page
+
+    pages: dict[str, dg.MetadataValue] = {}
     for table in dict.fromkeys(one.table for one in published):
         parts = [one for one in published if one.table == table]
         key = raw_key(f"{spec.name}/{table}")
+        pages[table] = link(quality_page(lake, spec, table))
         yield from contract_check_results(context, key, parts)
         if not any(part.blocked for part in parts):
-            yield from _materializations(context, spec.name, table, parts)
+            yield from _materializations(context, spec.name, parts, page=pages[table])
     if blocked := [part for part in published if part.blocked]:
         raise dg.Failure(
-            description="\n".join(blocked_message(spec.name, part) for part in blocked), allow_retries=False
+            description="\n".join(blocked_message(spec.name, part) for part in blocked),
+            metadata={f"quality_page_{part.table}": pages[part.table] for part in blocked},
+            allow_retries=False,
         )
 
 
 def _materializations(
-    context: dg.AssetExecutionContext, source: str, table: str, parts: Sequence["Published"]
+    context: dg.AssetExecutionContext, source: str, parts: Sequence["Published"], *, page: dg.MetadataValue
 ) -> Iterator[dg.MaterializeResult]:
+    table = parts[0].table
     describe = {
         raw_key(f"{source}/{table}"): raw_metadata,
         dg.AssetKey(["quarantine", source, table]): quarantine_metadata,
     }
     for key in [key for key in describe if key in context.selected_asset_keys]:
+        context.add_asset_metadata({"quality_page": page}, asset_key=key)
         for part in parts:
             context.add_asset_metadata(describe[key](part), asset_key=key, partition_key=part.window)
         is_raw = key.path[0] == "raw"

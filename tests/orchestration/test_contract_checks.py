@@ -61,3 +61,21 @@ def test_a_range_names_the_windows_that_failed(shop: Shop, tmp_path: Path) -> No
     assert len(windows) == 1
     assert f"| {shop.key(1)} | 1 | 420 |" in windows[0]
     assert shop.key(0) not in windows[0]
+
+
+def test_the_quality_page_is_a_click_away_also_from_a_blocked_window(shop: Shop, tmp_path: Path) -> None:
+    page = f"{shop.lake}/quality/shop/orders.html"
+    shop.ingest(0, 1)
+    records = shop.replay.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=ORDERS), limit=10).records
+    shown = {one.partition_key: one.asset_materialization.metadata["quality_page"].value for one in records}
+    assert shown == dict.fromkeys((shop.key(0), shop.key(1)), page)
+
+    table = pq.read_table(tmp_path / "orders.parquet").to_pandas()
+    table.loc[table["order_id"] == 7, "customer"] = None
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), tmp_path / "orders.parquet")
+    blocked = shop.replay.run("shop_ingest", partition=shop.key(0), may_fail=True)
+
+    (failure,) = [one.step_failure_data for one in blocked.all_events if one.is_step_failure]
+    assert failure.user_failure_data.metadata["quality_page_orders"].value == page
+    assert f"{shop.key(0)}: 0" not in Path(page).read_text()
+    assert "(blocked)" in Path(page).read_text()
