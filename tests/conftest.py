@@ -13,7 +13,15 @@ from mlops_assets.settings import silence_telemetry
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
 REQUIRED_IN_CI = ("service", "browser", "extra")
-PLACES = ("MLOPS_HOME", "MLOPS_ENV", "MLOPS_LAKE", "MLOPS_PROFILE", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
+PLACES = (
+    "MLOPS_HOME",
+    "MLOPS_ENV",
+    "MLOPS_LAKE",
+    "MLOPS_PROFILE",
+    "MLOPS_ONLINE_STORE",
+    "MLFLOW_TRACKING_URI",
+    "DAGSTER_HOME",
+)
 HOME = pytest.StashKey[Path]()
 CHECKOUT = pytest.StashKey[set[str]]()
 
