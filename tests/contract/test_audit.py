@@ -166,10 +166,11 @@ def test_a_changed_type_is_refused():
         (4, [], True),  # nothing to compare with
         (4, [100], True),
         (4, [100, 100], False),
-        (4, [100, 8, 8], True),  # only the newest two count: median 8, 4 to 12
-        (3, [100, 8, 8], False),
-        (12, [8, 8], True),
-        (13, [8, 8], False),
+        # only the newest two count: their median is 8, and 4 to 12 is within half of it
+        (3, [100, 100, 6, 10], False),
+        (4, [100, 100, 6, 10], True),
+        (12, [6, 10], True),
+        (13, [6, 10], False),
     ],
 )
 def test_the_number_of_rows_is_compared_with_the_windows_before(rows, earlier, passed):
