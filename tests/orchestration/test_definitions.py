@@ -53,6 +53,7 @@ def test_the_public_names_of_a_model(files: Path) -> None:
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "shop_ingest_schedule",
         "returns_retrain_schedule",
+        "lake_maintenance_schedule",
     }
 
 
