@@ -73,13 +73,10 @@ class Upkeep:
 def find_tables(root: str) -> Iterator[str]:
     """Yield the places below `root` of all Delta tables, in order."""
     for folder in list_folders(root):
-        name = folder.rstrip("/").rpartition("/")[2]
-        if name.startswith("_"):
-            continue
-        inside = {inner.rstrip("/").rpartition("/")[2] for inner in list_folders(folder)}
-        if LOG in inside:
+        name = folder.rpartition("/")[2]
+        if join(folder, LOG) in list_folders(folder):
             yield name
-        else:
+        elif not name.startswith("_"):
             yield from (f"{name}/{table}" for table in find_tables(folder))
 
 

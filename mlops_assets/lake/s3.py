@@ -69,13 +69,11 @@ class Held(NamedTuple):
 def get(uri: str) -> Held | None:
     """Return the object at a URI, or None; what breaks off in the middle is asked for again."""
     with _answers(uri):
-        from botocore.exceptions import HTTPClientError
+        from botocore.exceptions import IncompleteReadError, ResponseStreamingError
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-        retrying = Retrying(
-            retry=retry_if_exception_type(HTTPClientError), stop=stop_after_attempt(ATTEMPTS), reraise=True
-        )
-        return retrying(_get, uri)
+        is_broken = retry_if_exception_type((IncompleteReadError, ResponseStreamingError))
+        return Retrying(retry=is_broken, stop=stop_after_attempt(ATTEMPTS), reraise=True)(_get, uri)
 
 
 def put(

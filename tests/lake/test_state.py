@@ -92,11 +92,11 @@ def test_without_the_library_s3_says_what_to_install(tmp_path):
 
 
 class LosesReplies(ThreadingHTTPServer):
-    """Passes requests on, and closes the connection instead of answering the first put."""
+    """Passes requests on; instead of the answer to the first put, and in the middle of the first read, it hangs up."""
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), Relay)
-        self.target, self.puts = target, 0
+        self.target, self.puts, self.reads = target, 0, 0
 
 
 class Relay(BaseHTTPRequestHandler):
@@ -122,6 +122,10 @@ class Relay(BaseHTTPRequestHandler):
                 self.send_header(name, text)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        self.server.reads += self.command == "GET" and status == 200
+        if self.command == "GET" and self.server.reads == 1:
+            self.close_connection = True
+            data = data[: len(data) // 2]
         self.wfile.write(data)
 
     do_GET = do_PUT = relay  # noqa: N815  the names that the server looks for
@@ -143,7 +147,7 @@ def test_a_write_whose_reply_got_lost_counts_once(bucket, aws, monkeypatch, writ
             assert state.swap("m", {"n": 1}, generation=0) == 1
         else:
             assert state.put_if_absent("m", {"n": 1})
-        assert relay.puts == 2
+        assert (relay.puts, relay.reads) == (2, 2)  # the write is recognised as our own
         assert state.read("m") == ({"n": 1}, 1)
         assert not state.put_if_absent("m", {"n": 1})
     finally:
