@@ -63,7 +63,7 @@ def aggregate_findings(
     if spec.freshness_days is not None and spec.time_column is not None:
         yield _freshness(scanned, spec.freshness_days, about.end)
     if compares_with_published(spec):
-        yield _no_corrections(con, spec.key, has_published=about.has_published)
+        yield _no_corrections(con, spec, has_published=about.has_published)
     yield _schema_unchanged(spec, about.new_columns, total)
 
 
@@ -113,18 +113,26 @@ def _freshness(scanned: Scan, days: float, end: datetime) -> Finding:
     return Finding.of_table("freshness", "warn", passed=passed, total=scanned.rows, detail=detail)
 
 
-def _no_corrections(con: duckdb.DuckDBPyConnection, key: Sequence[str], *, has_published: bool) -> Finding:
+def _no_corrections(con: duckdb.DuckDBPyConnection, spec: TableSpec, *, has_published: bool) -> Finding:
+    """Look for published rows with another value now; a cell that is known later than its row may fill a null."""
     if not has_published:
         return Finding.of_rows("no_corrections", "warn", failed=0, total=0, sample=[])
     total = int(con.execute("select count(*) from published").fetchall()[0][0])
     clean = _columns(con, "clean")
-    columns = ", ".join(quoted(column) for column in _columns(con, "published") if column in clean)
-    keys = ", ".join(map(quoted, key))
-    changed = con.sql(f"""
-        select {columns} from published semi join clean using ({keys}) except select {columns} from clean
-        order by {keys}""").to_arrow_table()
-    sample = changed.slice(0, SAMPLE_ROWS).to_pylist()
-    return Finding.of_rows("no_corrections", "warn", failed=changed.num_rows, total=total, sample=sample)
+    columns = [column for column in _columns(con, "published") if column in clean and column not in spec.key]
+    late = spec.known_at.columns if spec.known_at else {}
+    changed = " or ".join(_changed(quoted(column), may_fill=column in late) for column in columns)
+    keys = ", ".join(map(quoted, spec.key))
+    corrected = con.sql(f"""
+        select p.* from published p join clean c using ({keys}) where {changed or "false"} order by {keys}
+    """).to_arrow_table()
+    sample = corrected.slice(0, SAMPLE_ROWS).to_pylist()
+    return Finding.of_rows("no_corrections", "warn", failed=corrected.num_rows, total=total, sample=sample)
+
+
+def _changed(column: str, *, may_fill: bool) -> str:
+    was_there = f"p.{column} is not null and " if may_fill else ""
+    return f"({was_there}p.{column} is distinct from c.{column})"
 
 
 def _schema_unchanged(spec: TableSpec, new_columns: Mapping[str, str], total: int) -> Finding:

@@ -147,6 +147,18 @@ def test_values_that_change_for_a_known_key_are_found_and_rows_that_come_or_go_a
     assert [row["order_id"] for row in found.sample] == [2, 4]
 
 
+def test_a_cell_that_is_known_later_may_come_later(tmp_path):
+    known_at = {"row": "placed_at", "columns": {"amount": "placed_at + interval 1 day"}}
+    known_at["known_with_row"] = ["order_id", "placed_at", "city"]
+    uri = str(tmp_path / "orders")
+    overwrite(uri, orders(order(1, 1, None), order(2, 1, 1.0), order(3, 1, 1.0, None)))
+    now_known = orders(order(1, 1, 5.0), order(2, 1, None), order(3, 1, 1.0, "Bergen"))
+
+    found = finding(judge(now_known, published=snapshot(uri), known_at=known_at), "no_corrections")
+
+    assert [row["order_id"] for row in found.sample] == [2, 3]  # an amount that went away, a city that was corrected
+
+
 @pytest.mark.parametrize("sql", ["nope > 1", "amount >", "city + 1 > 0", "city::int > 0"])
 def test_a_rule_that_does_not_run_is_named(sql):
     rules = [*RULES, {"name": "wrong", "sql": sql}]
