@@ -1,5 +1,6 @@
 """The data-quality page: it retells the stored verdicts, needs nothing else, and fits a phone."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -111,6 +112,14 @@ def test_only_the_newest_windows_are_shown_and_the_others_counted(shop, monkeypa
     assert "the newest 2 of 3" in page
     assert "2024-03-01" not in page
     assert "nobody" in page
+
+
+def test_verdicts_from_before_contracts_had_versions_are_retold_too(shop, monkeypatch):
+    ingest(shop, monkeypatch, order(1, 1))
+    for file in Path(shop.lake, "verdicts", "shop", "orders").iterdir():
+        file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "contract"}))
+    page = Path(quality_page(shop.lake, spec_of(), "orders")).read_text()
+    assert "the newest verdict is by an unnamed version" in page
 
 
 def test_nothing_from_the_data_becomes_markup_and_nothing_is_fetched(shop, monkeypatch):

@@ -58,7 +58,7 @@ def _facts(spec: TableSpec, verdicts: Sequence[Mapping[str, Any]], owners: Seque
     newest = verdicts[-1]
     shown = f"{len(verdicts):,}" if len(verdicts) == total else f"the newest {len(verdicts):,} of {total:,}"
     today = _version(spec.version, contract_hash(spec))
-    judged_by = _version(newest["contract"]["version"], newest["contract"]["sha256"])
+    judged_by = _judged_by(newest)
     facts = {
         "Owner": ", ".join(owners) or "nobody",
         "Contract": today if today == judged_by else f"{today}; the newest verdict is by {judged_by}",
@@ -69,6 +69,11 @@ def _facts(spec: TableSpec, verdicts: Sequence[Mapping[str, Any]], owners: Seque
         "Newest load": _minute(newest["ingested_at"]),
     }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+
+
+def _judged_by(verdict: Mapping[str, Any]) -> str:
+    contract = verdict.get("contract")  # the first verdicts of a lake may be older than the versions of contracts
+    return _version(contract["version"], contract["sha256"]) if contract else "an unnamed version"
 
 
 def _version(number: int, sha256: str) -> str:
@@ -111,7 +116,7 @@ def _windows(verdicts: Sequence[Mapping[str, Any]]) -> str:
             STATES[_state(verdict)],
             verdict["rows"],
             verdict["quarantined_rows"],
-            f"version {verdict['contract']['version']}",
+            _judged_by(verdict),
             verdict["version"],
             _minute(verdict["ingested_at"]),
             verdict["load_id"],
