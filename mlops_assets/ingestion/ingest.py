@@ -5,16 +5,16 @@ Good rows become one Delta commit a window, bad ones go to quarantine, and a ver
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.audit import audit
-from mlops_assets.contract.verdict import contract_hash, read_verdict, write_verdict
 from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.modes import newest_rows
+from mlops_assets.ingestion.outcome import Published, earlier_rows, published_as, write_outcome
 from mlops_assets.ingestion.part import Part, Table
 from mlops_assets.ingestion.publish import publish
-from mlops_assets.ingestion.quarantine import drop_unpublished, set_aside
+from mlops_assets.ingestion.quarantine import drop_unpublished, set_all_aside
 from mlops_assets.ingestion.schema_changes import note_schema_changes, schema_changes
 from mlops_assets.ingestion.staging import stage
 from mlops_assets.ingestion.windowing import split
@@ -23,7 +23,7 @@ from mlops_assets.lake.tables import newest_version
 from mlops_assets.lake.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.contract.audit import Audit
-    from mlops_assets.contract.findings import Finding
-    from mlops_assets.ingestion.publish import Commit
     from mlops_assets.ingestion.spec import IngestionSpec
+    from mlops_assets.lake.tables import Snapshot
 
 
 class WindowsMismatch(MlopsError):
@@ -49,49 +48,6 @@ class WindowsMismatch(MlopsError):
         )
 
 
-@dataclass(frozen=True)
-class Published:
-    """What became of one window of one table.
-
-    Attributes:
-        table: Name of the table in its source.
-        window: Key of the window; None for a whole table.
-        load_id: dlt's name of the load.
-        rows: Clean rows of the load.
-        quarantined_rows: Rows set aside.
-        version: Delta version that holds them; None if blocked.
-        findings: One per check.
-        schema_changes: Type of each column that was neither declared nor there before.
-        uri: Place of the table.
-        quarantine_uri: Place of the rows set aside.
-        blocked: Whether a block rule failed; the table is as it was.
-        added: Rows that the table or window did not have.
-        changed: Rows whose key it had with other values.
-        vanished: Rows that it had and that the load, if it read everything, did not bring.
-        late: Rows left out, for a newer one of their key is there.
-        total_rows: Rows of the table or window now; None if blocked.
-        content: Identity of these rows; None if blocked.
-    """
-
-    table: str
-    window: str | None
-    load_id: str
-    rows: int
-    quarantined_rows: int
-    version: int | None
-    findings: tuple[Finding, ...]
-    schema_changes: dict[str, str]
-    uri: str
-    quarantine_uri: str
-    blocked: bool
-    added: int = 0
-    changed: int = 0
-    vanished: int = 0
-    late: int = 0
-    total_rows: int | None = None
-    content: str | None = None
-
-
 def ingest(
     spec: IngestionSpec,
     tables: Sequence[str],
@@ -104,7 +60,8 @@ def ingest(
 ) -> list[Published]:
     """Read the source once for all windows, judge each window, and publish it by the mode of its table.
 
-    The same rows again change nothing, not even the version of the table.
+    The same rows again change nothing, not even the version of the table. Windows that are replaced are published together,
+    in one commit.
 
     Args:
         windows: Oldest first, without gaps; empty for a source without partitions.
@@ -127,23 +84,23 @@ def ingest(
     states = {name: one.state for name, one in before.items() if one.state is not None}
     staged = stage(spec, tables, window=span, folder=folder, states=states, full=full)
     with connect() as con:
-        return [
-            _ingest_part(
-                con,
+        loads = [
+            (
                 Part(
                     places[name],
                     window,
                     staged.load_id,
                     now,
-                    is_complete=name in staged.complete,
-                    before=before[name],
-                    state=staged.states.get(name),
+                    name in staged.complete,
+                    before[name],
+                    staged.states.get(name),
                 ),
                 rows,
             )
             for name in tables
             for window, rows in _windowed(spec, staged.tables[name], windows)
         ]
+        return [one for together in _together(loads) for one in _ingest_parts(con, together)]
 
 
 def _windowed(
@@ -152,66 +109,59 @@ def _windowed(
     return split(table, windows, column=spec.partitions.column) if spec.partitions else [(None, table)]
 
 
-def _ingest_part(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> Published:
+def _together(loads: Sequence[tuple[Part, pa.Table]]) -> list[list[tuple[Part, pa.Table]]]:
+    """Return what is published in one commit: all windows of a table, unless each is compared with the one before."""
+    by_table = [list(found) for _, found in groupby(loads, key=lambda load: load[0].table.name)]
+    return [
+        part
+        for found in by_table
+        for part in ([found] if found[0][0].table.spec.publish == "replace" else [[one] for one in found])
+    ]
+
+
+def _ingest_parts(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa.Table]]) -> list[Published]:
+    table = parts[0][0].table
+    version = newest_version(table.uri)
+    judged: list[tuple[Part, Audit]] = []
+    counts: dict[str | None, int | None] = {}
+    for part, rows in parts:
+        outcome = _judge(con, part, rows, part.held(version), counts)
+        counts[part.key] = None if outcome.blocked else outcome.clean.num_rows + outcome.quarantined.num_rows
+        judged.append((part, outcome))
+    put = set_all_aside(con, [(part, one.quarantined) for part, one in judged])
+    good = [(part, one.clean) for part, one in judged if not one.blocked]
+    commits = publish(con, good, set_aside=put) if good else []
+    if good and table.is_cumulative:
+        drop_unpublished(table)
+    by_window = {part.key: one for (part, _), one in zip(good, commits, strict=True)}
+    return [
+        _told(part, published_as(part, one, by_window.get(part.key), schema_changes(part, rows, part.held(version))))
+        for (part, one), (_, rows) in zip(judged, parts, strict=True)
+    ]
+
+
+def _judge(
+    con: duckdb.DuckDBPyConnection,
+    part: Part,
+    rows: pa.Table,
+    held: Snapshot | None,
+    counts: Mapping[str | None, int | None],
+) -> Audit:
     spec = part.table.spec
-    held = part.held(newest_version(part.table.uri))
-    batch = newest_rows(con, rows, spec) if spec.publish == "upsert" else rows
-    outcome = audit(
+    return audit(
         con,
-        batch,
+        newest_rows(con, rows, spec) if spec.publish == "upsert" else rows,
         spec,
         name=part.table.reference,
         window=part.window,
         load_id=part.load_id,
         now=part.now,
         published=held,
-        earlier_rows=earlier_rows(part),
+        earlier_rows=earlier_rows(part, counts),
     )
-    put = set_aside(con, part, outcome.quarantined)
-    committed = None if outcome.blocked else publish(con, part, outcome.clean, set_aside=put)
-    if committed and part.table.is_cumulative:
-        drop_unpublished(part.table)
-    published = _published(part, outcome, committed, schema_changes(part, rows, held))
+
+
+def _told(part: Part, published: Published) -> Published:
     note_schema_changes(part, published.schema_changes)
     write_outcome(part, published)
     return published
-
-
-def _published(part: Part, outcome: Audit, committed: Commit | None, new_columns: dict[str, str]) -> Published:
-    change = committed.change if committed else None
-    return Published(
-        table=part.table.name,
-        window=part.key,
-        load_id=part.load_id,
-        rows=outcome.clean.num_rows,
-        quarantined_rows=outcome.quarantined.num_rows,
-        version=committed.version if committed else None,
-        findings=outcome.findings,
-        schema_changes=new_columns,
-        uri=part.table.uri,
-        quarantine_uri=part.table.quarantine_uri,
-        blocked=outcome.blocked,
-        added=change.added if change else 0,
-        changed=change.changed if change else 0,
-        vanished=change.vanished if change else 0,
-        late=change.late if change else 0,
-        total_rows=change.total_rows if change else None,
-        content=committed.content if committed else None,
-    )
-
-
-def write_outcome(part: Part, published: Published) -> None:
-    spec = part.table.spec
-    contract = {"version": spec.version, "sha256": contract_hash(spec)}
-    facts = {**asdict(published), "contract": contract, "ingested_at": part.now.isoformat()}
-    write_verdict(part.table.lake, part.table.source.name, part.table.name, part.key, facts)
-
-
-def earlier_rows(part: Part) -> list[int]:
-    """Return how many rows the windows before had, as far back as the contract compares."""
-    source, band = part.table.source, part.table.spec.row_count
-    if source.partitions is None or part.window is None or band is None or band.history is None:
-        return []
-    windows = source.partitions.windows(part.window.start)[-band.history.windows :]
-    verdicts = [read_verdict(part.table.lake, source.name, part.table.name, window.key) for window in windows]
-    return [one["rows"] + one["quarantined_rows"] for one in verdicts if one is not None and not one["blocked"]]

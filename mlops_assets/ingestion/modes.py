@@ -95,7 +95,11 @@ def change(con: duckdb.DuckDBPyConnection, spec: TableSpec, load: Load, held: Sn
         return Change(rows, adds=spec.publish in ADDING, added=rows.num_rows, total_rows=rows.num_rows)
     if (REVISION in held.schema.names) != (spec.publish == "history"):
         raise PublishModeChanged(held.uri, spec.publish)
-    found = MODES[spec.publish](compare(con, spec, held), load)
+    if spec.publish == "replace" and not held.files:  # a window's first load is compared with nothing
+        rows = load.clean.num_rows
+        found = Change(load.clean, False, rows, total_rows=rows, is_needed=rows > 0)
+    else:
+        found = MODES[spec.publish](compare(con, spec, held), load)
     has_new_columns = bool(set(load.clean.column_names) - set(held.schema.names))
     return replace(found, is_needed=found.is_needed or has_new_columns)
 

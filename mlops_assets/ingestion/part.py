@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.ingestion.load_state import standing
-from mlops_assets.lake.tables import newest_version, snapshot
+from mlops_assets.lake.tables import newest_version, with_windows
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class Table:
     source: IngestionSpec
     name: str
     lake: str
+    _versions: dict[int, tuple[Snapshot, dict[str, tuple[str, ...]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def spec(self) -> TableSpec:
@@ -48,6 +51,12 @@ class Table:
     def is_cumulative(self) -> bool:
         """Whether loads add to the whole table; otherwise each takes the place of its window, or of everything."""
         return self.source.partitions is None and self.spec.publish in ("append", "history", "upsert")
+
+    def read(self, version: int) -> tuple[Snapshot, dict[str, tuple[str, ...]]]:
+        """Return a version and the files of its windows; a version never changes, so it is read once."""
+        if version not in self._versions:
+            self._versions[version] = with_windows(self.uri, version)
+        return self._versions[version]
 
     def standing(self, version: int | None = None) -> Standing:
         """Return how far its loads have come, by its newest version or by `version`."""
@@ -85,11 +94,13 @@ class Part:
         return f"{self.before.load + 1:08d} {self.load_id}" if self.table.is_cumulative else self.key
 
     def held(self, version: int | None) -> Snapshot | None:
-        """Return as much of the table as can hold a key of this part; None: there is no table.
+        """Return as much of a version of the table as can hold a key of this part; None: there is no table.
 
-        A row can be corrected into another window, unless the column that tells the window is part of its key.
+        That is the window, unless a row can be corrected into another one because its key does not tell the window.
         """
         if version is None:
             return None
-        moves = self.table.spec.publish == "history" and self.table.spec.time_column not in self.table.spec.key
-        return snapshot(self.table.uri, version, window=None if moves else self.key)
+        spec, (whole, windows) = self.table.spec, self.table.read(version)
+        if self.key is None or (spec.publish == "history" and spec.time_column not in spec.key):
+            return whole
+        return replace(whole, files=windows.get(self.key, ()))

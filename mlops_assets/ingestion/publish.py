@@ -16,9 +16,11 @@ from mlops_assets.ingestion.quarantine import is_unfinished
 from mlops_assets.lake.commit import Write, commit, require_same_types
 from mlops_assets.lake.engine import attach, attach_arrow
 from mlops_assets.lake.identity import identity
-from mlops_assets.lake.tables import PARTITIONED, in_window, predicate_of, snapshot
+from mlops_assets.lake.tables import PARTITIONED, in_windows, predicate_of, snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
     import pyarrow as pa
 
@@ -53,11 +55,11 @@ class Commit:
     content: str
 
 
-def publish(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, *, set_aside: int) -> Commit:
-    """Publish the clean rows of a part by the mode of its table.
+def publish(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa.Table]], *, set_aside: int) -> list[Commit]:
+    """Publish the clean rows of one part, or of several windows of one table, by the mode of the table: in one commit.
 
     Args:
-        con: Has the relations `clean` and `staged`, from the audit.
+        con: Has the relation `staged` of the part, from the audit, unless the table's windows are replaced.
         set_aside: How many rows the load has put into quarantine that were not there.
 
     Raises:
@@ -65,39 +67,61 @@ def publish(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, *, set_
         ColumnTypeChanged: A column has another type than in the table.
         WriteContention: Too many concurrent writers.
     """
+    first = parts[0][0]
     outcome: list[Commit] = []
-    load = Load(clean, part.window, part.is_complete, part.now)
 
     def plan(version: int | None) -> Write | None:
-        now = replace(standing(part.table.uri, version), key=part.table.spec.key)
-        found = change(con, part.table.spec, load, _comparable(part, clean, version))
-        is_needed = found.is_needed or (part.window is None and _moves_on(part, now, set_aside))
-        if is_needed and part.window is None and now.load != part.before.load:
-            raise LoadOvertaken(part.table.reference, found=now.load, required=part.before.load)
-        content = content_of(con, part, found, now, version)
-        outcome[:] = [Commit(version or 0, found, content)]
-        after = now if part.window else now.after(load_id=part.load_id, state=part.state, content=content)
-        return written(found, part.key, after) if is_needed else None
+        now = current(first, version)
+        outcome[:] = [_outcome(con, part, clean, now, version) for part, clean in parts]
+        if first.window is None:
+            return _whole(first, outcome[0], now, set_aside=set_aside)
+        changed = [(str(part.key), one.change) for (part, _), one in zip(parts, outcome, strict=True)]
+        needed = [(key, found) for key, found in changed if found.is_needed]
+        return windows_written(needed, now) if needed else None
 
-    version = commit(part.table.uri, plan)
+    version = commit(first.table.uri, plan)
     assert version is not None  # a table that is not there needs its first commit
-    return replace(outcome[0], version=version)
+    return [replace(one, version=version) for one in outcome]
 
 
-def written(found: Change, window: str | None, after: Standing) -> Write:
-    """Return the commit that makes a change."""
+def _outcome(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, now: Standing, version: int | None) -> Commit:
+    attach_arrow(con, "clean", clean)
+    load = Load(clean, part.window, part.is_complete, part.now)
+    found = change(con, part.table.spec, load, _comparable(part, clean, version))
+    return Commit(version or 0, found, content_of(con, part, found, now, version))
+
+
+def _whole(part: Part, outcome: Commit, now: Standing, *, set_aside: int) -> Write | None:
+    """Return the commit of a table without windows, unless nothing is new and nothing is to be remembered."""
+    if not outcome.change.is_needed and not _moves_on(part, now, set_aside):
+        return None
+    if now.load != part.before.load:
+        raise LoadOvertaken(part.table.reference, found=now.load, required=part.before.load)
+    return written(outcome.change, now.after(load_id=part.load_id, state=part.state, content=outcome.content))
+
+
+def written(found: Change, after: Standing) -> Write:
+    """Return the commit that makes a change in a table without windows, or only stores the standing."""
     if not found.is_needed:
         return Write(found.rows.slice(0, 0), adds=True, properties=after.facts())
-    if window is None:
-        mode = "merge" if found.adds else "overwrite"
-        return Write(found.rows, adds=found.adds, schema_mode=mode, properties=after.facts())
-    rows, predicate = in_window(found.rows, window), None if found.adds else predicate_of([window])
-    return Write(rows, found.adds, predicate=predicate, partition_by=PARTITIONED, properties=after.facts())
+    return Write(found.rows, found.adds, schema_mode="merge" if found.adds else "overwrite", properties=after.facts())
+
+
+def windows_written(changes: Sequence[tuple[str, Change]], after: Standing) -> Write:
+    """Return the commit that makes changes in windows, all of the same kind."""
+    adds = changes[0][1].adds
+    return Write(
+        in_windows([(key, found.rows) for key, found in changes]),
+        adds,
+        predicate=None if adds else predicate_of([key for key, _ in changes]),
+        partition_by=PARTITIONED,
+        properties=after.facts(),
+    )
 
 
 def current(part: Part, version: int | None) -> Standing:
     """Return where the table stands, without a release of which nothing is left to do."""
-    now = standing(part.table.uri, version)
+    now = replace(standing(part.table.uri, version), key=part.table.spec.key)
     return now if is_unfinished(part.table.quarantine_uri, now.release) else replace(now, release=None)
 
 

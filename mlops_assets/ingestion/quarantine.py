@@ -14,6 +14,7 @@ from mlops_assets.lake.engine import attach
 from mlops_assets.lake.tables import (
     PARTITIONED,
     in_window,
+    in_windows,
     newest_facts,
     newest_version,
     predicate_of,
@@ -22,7 +23,7 @@ from mlops_assets.lake.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
@@ -36,22 +37,29 @@ OF_LOAD = ("failed_rules", "load_id", "quarantined_at")
 
 def set_aside(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table) -> int:
     """Put the rows of a part into quarantine, those that are not there yet; return how many these are."""
-    put = 0
+    return set_all_aside(con, [(part, rows)])
+
+
+def set_all_aside(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa.Table]]) -> int:
+    """Do so for several windows of one table, in one commit."""
+    table, before, put = parts[0][0].table, parts[0][0].before, 0
 
     def plan(version: int | None) -> Write | None:
         nonlocal put
-        facts = {} if version is None else newest_facts(part.table.quarantine_uri, version)
-        new = _not_there(con, part, rows, version) if part.table.is_cumulative and version is not None else rows
-        put = new.num_rows
-        if part.unit is None:
-            return Write(new, schema_mode="overwrite", properties=facts)
-        replaced = [part.unit, *_stale(part.table, part.before, version)]
-        if part.table.is_cumulative and version is not None and not put and len(replaced) == 1:
+        is_more = table.is_cumulative and version is not None
+        new = [(part.unit, _not_there(con, part, rows, version) if is_more else rows) for part, rows in parts]
+        put = sum(rows.num_rows for _, rows in new)
+        units = [unit for unit, _ in new if unit is not None]
+        replaced = [*units, *_stale(table, before, version)] or None
+        if version is not None and not put and not snapshot(table.quarantine_uri, version, window=replaced).files:
             return None
-        keyed = in_window(new, part.unit)
-        return Write(keyed, predicate=predicate_of(replaced), partition_by=PARTITIONED, properties=facts)
+        facts = {} if version is None else newest_facts(table.quarantine_uri, version)
+        if replaced is None:
+            return Write(new[0][1], schema_mode="overwrite", properties=facts)
+        rows = in_windows([(str(unit), rows) for unit, rows in new])
+        return Write(rows, predicate=predicate_of(replaced), partition_by=PARTITIONED, properties=facts)
 
-    commit(part.table.quarantine_uri, plan)
+    commit(table.quarantine_uri, plan)
     return put
 
 
@@ -91,9 +99,10 @@ def _stale(table: Table, now: Standing, version: int | None) -> list[str]:
     return [unit for unit in there if int(unit.split()[0]) <= now.load and not is_settled(unit, now)]
 
 
-def _not_there(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, version: int) -> pa.Table:
+def _not_there(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, version: int | None) -> pa.Table:
     """Return of equal rows as many as there are more than in quarantine: a load that looks back sees them again."""
     uri = part.table.quarantine_uri
+    assert version is not None  # or there is nothing to compare with
     settled = [unit for unit in windows(uri, version) if is_settled(unit, part.before)]
     before = snapshot(uri, version, window=settled)
     require_same_types(uri, before.schema, rows.schema)

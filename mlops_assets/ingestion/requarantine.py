@@ -16,7 +16,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.comparison import surplus
 from mlops_assets.ingestion.ingest import WindowsMismatch
 from mlops_assets.ingestion.part import Part, Table
-from mlops_assets.ingestion.publish import content_of, written
+from mlops_assets.ingestion.publish import content_of, windows_written, written
 from mlops_assets.ingestion.quarantine import RELEASED, is_settled, is_unfinished
 from mlops_assets.ingestion.release import judge
 from mlops_assets.lake.commit import Write, commit
@@ -134,7 +134,9 @@ def _release(con: duckdb.DuckDBPyConnection, place: Table, unit: str | None, now
             return None
         mark = {"unit": unit, "quarantine": at, "rows": _packed(found.positions, aside.num_rows)}
         after = replace(before, content=before.content if window else content or before.content, release=mark)
-        return written(found.change, part.key, after)
+        if part.key is None or not found.change.is_needed:
+            return written(found.change, after)
+        return windows_written([(part.key, found.change)], after)
 
     version = commit(place.uri, plan)
     assert version is not None

@@ -6,7 +6,7 @@ Add here: what any table needs. Keep out: what a table means, and SQL (`engine.p
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -68,20 +68,36 @@ def snapshot(uri: str, version: int | None = None, *, window: str | Collection[s
         TableNotFound: No such table or version.
         UnhandledFeature: The table uses a Delta feature that a list of files cannot express.
     """
+    whole, files = with_windows(uri, version)
+    if window is None:
+        return whole
+    wanted = {window} if isinstance(window, str) else set(window)
+    return replace(whole, files=tuple(sorted(file for name in wanted for file in files.get(name, ()))))
+
+
+def with_windows(uri: str, version: int | None = None) -> tuple[Snapshot, dict[str, tuple[str, ...]]]:
+    """Return a version of a table, and the files of each of its windows.
+
+    Raises:
+        TableNotFound: No such table or version.
+        UnhandledFeature: The table uses a Delta feature that a list of files cannot express.
+    """
     import pyarrow as pa
 
     table = open_table(uri, version)
     partitions = tuple(table.metadata().partition_columns)
     if extra := [column for column in partitions if column != WINDOW_COLUMN]:
         raise UnhandledFeature(uri, [f"partition column {column}" for column in extra])
-    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    wanted = {window} if isinstance(window, str) else window
-    files = [a["path"] for a in actions if wanted is None or a.get(f"partition.{WINDOW_COLUMN}") in wanted]
+    actions = pa.table(table.get_add_actions(flatten=True))
+    files = [join(place(uri), unquote(path)) for path in actions["path"].to_pylist()]
+    windows: dict[str, list[str]] = {}
+    if partitions:
+        for name, file in zip(actions[f"partition.{WINDOW_COLUMN}"].to_pylist(), files, strict=True):
+            windows.setdefault(name, []).append(file)
     schema = pa.schema(table.schema().to_arrow())
     visible = pa.schema([field for field in schema if field.name not in partitions])
-    return Snapshot(
-        uri, table.version(), tuple(sorted(join(place(uri), unquote(f)) for f in files)), visible, partitions
-    )
+    whole = Snapshot(uri, table.version(), tuple(sorted(files)), visible, partitions)
+    return whole, {name: tuple(sorted(found)) for name, found in windows.items()}
 
 
 def read(
@@ -114,6 +130,13 @@ def in_window(table: pa.Table, window: str) -> pa.Table:
     import pyarrow as pa
 
     return table.append_column(WINDOW_COLUMN, pa.array([window] * table.num_rows, pa.string()))
+
+
+def in_windows(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
+    """Return the rows of several windows; a column that only some have is null in the others."""
+    import pyarrow as pa
+
+    return pa.concat_tables([in_window(table, window) for window, table in parts], promote_options="default")
 
 
 def predicate_of(windows: Sequence[str]) -> str:
@@ -170,11 +193,7 @@ def newest_facts(uri: str, version: int) -> dict[str, str]:
 
 def windows(uri: str, version: int) -> list[str]:
     """Return the windows that have rows in a version of a table that is published by window, in order."""
-    import pyarrow as pa
-
-    actions = pa.table(open_table(uri, version).get_add_actions(flatten=True))
-    name = f"partition.{WINDOW_COLUMN}"
-    return sorted(set(actions[name].to_pylist())) if name in actions.column_names else []
+    return sorted(with_windows(uri, version)[1])
 
 
 def _facts(uri: str, version: int) -> dict[str, str] | None:

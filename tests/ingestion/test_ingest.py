@@ -141,6 +141,30 @@ def test_a_range_gives_what_its_windows_give_one_by_one(tmp_path, monkeypatch):
     assert read(together.quarantine).drop_columns(left_out).equals(read(alone.quarantine).drop_columns(left_out))
 
 
+def test_windows_that_are_replaced_are_published_in_one_commit(shop, deliver):
+    deliver(orders(*(order(n, 1 + n % 3) for n in range(9)), order(0, 1)))
+    published = shop.ingest([day(1), day(2), day(3)])
+    assert {one.version for one in published} == {snapshot(shop.orders).version} == {1}
+    assert snapshot(shop.quarantine).version == 1
+
+
+def test_a_rule_that_does_not_run_in_one_window_publishes_none_of_them(shop, deliver):
+    deliver(orders(order(1, 1), order(2, 2, city="x")))
+    rule = {"name": "numbered", "sql": "case when city = 'x' then city::integer > 0 else true end"}
+    with pytest.raises(RuleDoesNotRun):
+        shop.ingest([day(1), day(2)], spec=shop_spec(rules=[rule]))
+    assert not exists(shop.orders)
+
+
+def test_the_band_of_row_counts_knows_the_windows_of_its_own_run(shop, deliver):
+    rows = [order(n, 1) for n in range(10)] + [order(n, 2) for n in range(10, 20)] + [order(30, 3)]
+    band = shop_spec(row_count={"history": {"windows": 4, "share": 0.5}})
+    deliver(orders(*rows))
+    together = shop.ingest([day(1), day(2), day(3)], spec=band)
+    found = [{f.rule: f.passed for f in one.findings}["row_count"] for one in together]
+    assert found == [True, True, False]
+
+
 def test_rows_outside_the_asked_windows_are_set_aside_and_not_lost(shop, deliver):
     deliver(orders(order(1, 1), order(2, 2), order(9, 9), {**order(8, 1), "placed_at": None}))
     first, second = shop.ingest([day(1), day(2)])
