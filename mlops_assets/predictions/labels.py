@@ -33,8 +33,9 @@ def join_labels(
 ) -> pa.Table:
     """Add `label`, `label_known_at` and `status` to each prediction, in the same order.
 
-    `status` is `labelled` where the label is known at `now`; otherwise `pending` until `prediction_time +
-    label_timeout`, then `censored`. A label that is not known yet is null, and so is its time.
+    `status` is `labelled` where the label is known at `now`; otherwise `pending` up to `prediction_time +
+    label_timeout`, then `censored`, for good: as in a training set, a label that comes later does not count. A label
+    that does not count is null, and so is its time.
 
     Args:
         spine: At least `keys`, `label` and `label_known_at`; a null key equals a null key.
@@ -52,10 +53,11 @@ def join_labels(
         query = f"""
             select p.* exclude (_row), s.label, s.label_known_at,
                    case when s.label is not null then 'labelled'
-                        when p.prediction_time + $timeout > $now then 'pending'
+                        when p.prediction_time + $timeout >= $now then 'pending'
                         else 'censored' end as status
             from predictions p
-            left join (select * from spine where label is not null and label_known_at <= $now) s on {same_key}
+            left join (select * from spine where label is not null and label_known_at <= $now) s
+                on {same_key} and s.label_known_at <= p.prediction_time + $timeout
             order by p._row
             """
         return con.sql(query, params={"now": now, "timeout": label_timeout}).to_arrow_table()

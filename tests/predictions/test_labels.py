@@ -57,12 +57,19 @@ def test_a_label_counts_from_the_moment_it_is_known() -> None:
     assert [(r["label"], r["label_known_at"], r["status"]) for r in then] == [(1, at(5), "labelled")]
 
 
-@pytest.mark.parametrize(("now", "status"), [(9.99, "pending"), (10, "censored")])
-def test_a_label_that_never_comes_is_pending_until_the_timeout_and_censored_from_then(now: float, status: str) -> None:
+@pytest.mark.parametrize(("now", "status"), [(10, "pending"), (10.01, "censored")])
+def test_a_label_that_never_comes_is_pending_up_to_the_timeout_and_censored_after_it(now: float, status: str) -> None:
     never_known, never_there = spine_of([("AA", 1, None, None)]), spine_of([])
 
     for spine in (never_known, never_there):
         assert joined(scored([("AA", 1, 0)]), spine, now)[0]["status"] == status
+
+
+@pytest.mark.parametrize(("known", "status"), [(10, "labelled"), (10.01, "censored")])
+def test_a_label_that_comes_after_the_timeout_does_not_count(known: float, status: str) -> None:
+    (row,) = joined(scored([("AA", 1, 0)]), spine_of([("AA", 1, 1, known)]), 20)
+
+    assert (row["status"], row["label"]) == (status, 1 if status == "labelled" else None)
 
 
 def test_null_keys_match_null_keys() -> None:
@@ -104,10 +111,10 @@ def test_every_prediction_keeps_its_place_and_gets_what_a_loop_finds(
     expected: list[Any] = []
     for key, hour in rows:
         label, known = labels.get(key, (None, None))
-        if label is not None and known is not None and known <= now:
+        if label is not None and known is not None and known <= min(now, hour + 10):
             expected.append((label, "labelled"))
         else:
-            expected.append((None, "pending" if now < hour + 10 else "censored"))
+            expected.append((None, "pending" if now <= hour + 10 else "censored"))
 
     found = joined(predictions, spine_of([(*key, *value) for key, value in labels.items()]), now)
 
