@@ -18,7 +18,7 @@ from mlops_assets.resources.places import LakeResource, MachineResource
 from mlops_assets.settings import find_root
 
 if TYPE_CHECKING:
-    from mlops_assets.ingestion.ingest import Published
+    from mlops_assets.ingestion.outcome import Published
 
 URI = "dagster/uri"
 KINDS = {"delta": "deltalake", "parquet": "parquet"}

@@ -99,6 +99,17 @@ class Pointer:
             nulls = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in self.columns.items())
             return con.sql(f"select {nulls}").to_arrow_table().schema
 
+    def says_the_same(self, other: Pointer) -> bool:
+        """Tell whether another pointer shows the same table by the same rules, perhaps other windows of it."""
+        return replace(self, windows=None, columns={}) == replace(other, windows=None, columns={})
+
+    def with_windows_of(self, other: Pointer) -> Pointer:
+        """Return a pointer that also shows what another one does, which says the same."""
+        if self.windows is None or other.windows is None:
+            return self
+        windows = sorted({*self.windows, *other.windows}, key=lambda one: one.start)
+        return replace(self, windows=tuple(windows), columns={**self.columns, **other.columns})
+
 
 def pointer_numbers(lake: str, reference: str) -> list[int]:
     """Return the numbers of a table's pointers, in order; none if it is not read in place."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.audit import audit
-from mlops_assets.contract.pointers import FilesChanged, in_windows, pointed_at, write_pointer
-from mlops_assets.ingestion.ingest import Published, WindowsMismatch, earlier_rows, write_outcome
+from mlops_assets.contract.pointers import FilesChanged, in_windows, pointed_at, read_pointer, write_pointer
+from mlops_assets.ingestion.ingest import WindowsMismatch
 from mlops_assets.ingestion.load_state import Standing
+from mlops_assets.ingestion.outcome import Published, earlier_rows, write_outcome
 from mlops_assets.ingestion.part import Part, Table
 from mlops_assets.ingestion.quarantine import set_aside
 from mlops_assets.ingestion.schema_changes import note_schema_changes, schema_changes
@@ -173,11 +174,20 @@ def _columns(con: duckdb.DuckDBPyConnection, seen: Visit, clean: set[str]) -> di
 
 
 def _moved(seen: Visit, pointer: Pointer) -> int | None:
-    """Return the number of a pointer, new only if it says something new; None if another run took the number."""
-    if pointer == seen.before:
-        return seen.number
-    number = seen.number + 1
-    return number if write_pointer(seen.table.lake, seen.table.reference, number, pointer) else None
+    """Return the number of a pointer, new only if it says something new; None if the table has to be judged again.
+
+    Another run that took the number and saw the same table under the same rules has only added windows: both count.
+    """
+    held, number = seen.before, seen.number
+    while pointer != held:
+        number += 1
+        if write_pointer(seen.table.lake, seen.table.reference, number, pointer):
+            return number
+        held = read_pointer(seen.table.lake, seen.table.reference, number)
+        if not pointer.says_the_same(held):
+            return None
+        pointer = pointer.with_windows_of(held)
+    return number
 
 
 def _noted(judged: Judged, number: int | None) -> Published:

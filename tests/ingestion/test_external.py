@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from mlops_assets.contract.pointers import CopiedAndInPlace, FilesChanged, NoSuc
 from mlops_assets.contract.published import FilesGone, resolve
 from mlops_assets.contract.types import SchemaChanged
 from mlops_assets.contract.verdict import read_verdict
+from mlops_assets.errors import MlopsError
 from mlops_assets.features.sources import open_sources
 from mlops_assets.ingestion.external import read_in_place
-from mlops_assets.ingestion.ingest import Published, WindowsMismatch
+from mlops_assets.ingestion.ingest import WindowsMismatch
+from mlops_assets.ingestion.outcome import Published
 from mlops_assets.ingestion.requarantine import ReadInPlace, requarantine
 from mlops_assets.ingestion.spec import IngestionSpec
 from mlops_assets.lake.delta import TableNotFound, UnhandledFeature
@@ -421,24 +425,23 @@ def test_a_version_that_never_was_is_refused(there):
         there.numbers(version=7)
 
 
-def test_two_runs_at_once_lose_no_window(there):
-    """The other run publishes between this one's look and its pointer."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    there.write_delta(*(order(number, number) for number in range(1, 9)))
+def test_runs_at_once_lose_no_window(there):
+    there.write_delta(*(order(number, number) for number in range(1, 13)))
     with ProcessPoolExecutor(4, get_context("spawn")) as pool:
-        published = list(pool.map(_publish_day, [(there.lake, there.uri, number) for number in range(1, 9)]))
+        published = list(pool.map(_publish_day, [(there.lake, there.uri, number) for number in range(1, 13)]))
 
-    assert sorted(published) == list(range(1, 9))  # each its own number
-    assert there.numbers() == list(range(1, 9))
+    assert sorted(published, key=str) == sorted(range(1, 13), key=str)  # each its own number, and no complaint
+    assert there.numbers() == list(range(1, 13))
 
 
-def _publish_day(task: tuple[str, str, int]) -> int | None:
+def _publish_day(task: tuple[str, str, int]) -> int | str | None:
     lake, uri, number = task
     there = Elsewhere("unused")
     there.lake, there.uri = lake, uri
-    return there.read_in_place(number)[0].version
+    try:
+        return there.read_in_place(number)[0].version
+    except MlopsError as error:  # a pool cannot carry it over, and would hide what it says
+        return str(error)
 
 
 # What cannot be read
