@@ -69,7 +69,7 @@ def read_verdict(lake: str, source: str, table: str, window_key: str | None) -> 
 def write_verdict(lake: str, source: str, table: str, window_key: str | None, facts: dict[str, Any]) -> None:
     """Store the verdict of a window in place of the one before; those of a whole table are also kept by load."""
     verdict = {"schema_version": SCHEMA_VERSION, "source": source, "table": table, "window": window_key, **facts}
-    content = json.dumps(verdict, indent=1, default=str).encode()
+    content = json.dumps(verdict, default=str).encode()
     if window_key is None and "load_id" in facts:
         write_bytes(join(lake, BY_LOAD, source, table, f"{facts['load_id']}.json"), content)
     write_bytes(_uri(lake, source, table, window_key), content)

@@ -68,8 +68,9 @@ class Comparison:
         return self.con.sql(query).to_arrow_table()
 
 
-def compare(con: duckdb.DuckDBPyConnection, spec: TableSpec, held: Snapshot) -> Comparison:
-    """Make the relations `c` (the relation `clean`) and `h` (what is there), with the same columns."""
+def compare(con: duckdb.DuckDBPyConnection, spec: TableSpec, clean: pa.Table, held: Snapshot) -> Comparison:
+    """Make the relations `c` (the new rows) and `h` (what is there), with the same columns."""
+    attach_arrow(con, "clean", clean)
     attach(con, "held", held)
     new, there = types_of(con, "clean"), types_of(con, "held")
     columns = [one for one in {**new, **there} if one not in HISTORY_COLUMNS]

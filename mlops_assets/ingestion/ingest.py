@@ -148,6 +148,7 @@ def _judge(
     counts: Mapping[str | None, int | None],
 ) -> Audit:
     spec = part.table.spec
+    is_first = held is not None and not held.files and set(held.schema.names) <= set(spec.columns)
     return audit(
         con,
         newest_rows(con, rows, spec) if spec.publish == "upsert" else rows,
@@ -156,7 +157,7 @@ def _judge(
         window=part.window,
         load_id=part.load_id,
         now=part.now,
-        published=held,
+        published=None if is_first else held,
         earlier_rows=earlier_rows(part, counts),
     )
 

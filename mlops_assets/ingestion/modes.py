@@ -65,10 +65,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Load:
-    """The new rows, as the relation `clean`; `staged` also has those that were set aside.
+    """The new rows of one window or table.
 
     Attributes:
-        clean: The same as Arrow.
+        clean: Those that keep the contract.
         window: What the load was asked for; None for a whole table.
         is_complete: Whether it has every row of the window or table that the source has.
         now: When it arrived.
@@ -84,7 +84,7 @@ def change(con: duckdb.DuckDBPyConnection, spec: TableSpec, load: Load, held: Sn
     """Return what a load changes.
 
     Args:
-        con: Has the relations `clean` and `staged`, from the audit.
+        con: Has the relation `staged`, from the audit: the clean rows and those set aside.
         held: The table, or as much of it as can hold a key of the load; None: there is no table yet.
 
     Raises:
@@ -99,7 +99,7 @@ def change(con: duckdb.DuckDBPyConnection, spec: TableSpec, load: Load, held: Sn
         rows = load.clean.num_rows
         found = Change(load.clean, False, rows, total_rows=rows, is_needed=rows > 0)
     else:
-        found = MODES[spec.publish](compare(con, spec, held), load)
+        found = MODES[spec.publish](compare(con, spec, load.clean, held), load)
     has_new_columns = bool(set(load.clean.column_names) - set(held.schema.names))
     return replace(found, is_needed=found.is_needed or has_new_columns)
 
@@ -175,6 +175,7 @@ def _upsert(found: Comparison, load: Load) -> Change:
 
 def _with_history(con: duckdb.DuckDBPyConnection, load: Load) -> pa.Table:
     first = f"timestamptz '{load.now.isoformat()}' as {RECORDED_AT}, 0::integer as {REVISION}, false as {IS_DELETED}"
+    attach_arrow(con, "clean", load.clean)
     return con.sql(f"select *, {first} from clean").to_arrow_table()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.verdict import contract_hash, read_verdict, write_verdict
@@ -87,7 +87,8 @@ def write_outcome(part: Part, published: Published) -> None:
     """Store the verdict that consumers of the window read."""
     spec = part.table.spec
     contract = {"version": spec.version, "sha256": contract_hash(spec)}
-    facts = {**asdict(published), "contract": contract, "ingested_at": part.now.isoformat()}
+    findings = [vars(one) for one in published.findings]
+    facts = {**vars(published), "findings": findings, "contract": contract, "ingested_at": part.now.isoformat()}
     write_verdict(part.table.lake, part.table.source.name, part.table.name, part.key, facts)
 
 

@@ -59,7 +59,7 @@ def publish(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa.Table
     """Publish the clean rows of one part, or of several windows of one table, by the mode of the table: in one commit.
 
     Args:
-        con: Has the relation `staged` of the part, from the audit, unless the table's windows are replaced.
+        con: Has the relation `staged`, from the audit, if there is one part.
         set_aside: How many rows the load has put into quarantine that were not there.
 
     Raises:
@@ -85,7 +85,6 @@ def publish(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa.Table
 
 
 def _outcome(con: duckdb.DuckDBPyConnection, part: Part, clean: pa.Table, now: Standing, version: int | None) -> Commit:
-    attach_arrow(con, "clean", clean)
     load = Load(clean, part.window, part.is_complete, part.now)
     found = change(con, part.table.spec, load, _comparable(part, clean, version))
     return Commit(version or 0, found, content_of(con, part, found, now, version))

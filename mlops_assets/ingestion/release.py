@@ -56,7 +56,7 @@ def judge(con: duckdb.DuckDBPyConnection, part: Part, aside: pa.Table, held: Sna
     name = part.table.reference
     outcome = audit(con, batch, spec, name=name, window=part.window, load_id="", now=part.now, published=held)
     _number(con, rows, aside, outcome.clean)
-    leaving = _leaving(con, spec, held)
+    leaving = _leaving(con, spec, outcome.clean, held)
     broken = Counter(rule for rules in outcome.quarantined["failed_rules"].to_pylist() for rule in rules)
     superseded = aside.num_rows - outcome.quarantined.num_rows - len(leaving)
     broken[SUPERSEDED] += superseded
@@ -89,11 +89,13 @@ def _number(con: duckdb.DuckDBPyConnection, rows: pa.Table, aside: pa.Table, cle
         semi join (select *, {nth}) as __nth from clean) c on a.__nth = c.__nth and {same}""")
 
 
-def _leaving(con: duckdb.DuckDBPyConnection, spec: TableSpec, held: Snapshot) -> list[tuple[int, bool]]:
+def _leaving(
+    con: duckdb.DuckDBPyConnection, spec: TableSpec, clean: pa.Table, held: Snapshot
+) -> list[tuple[int, bool]]:
     """Return the positions of the rows that leave, each with whether it is added to the table."""
     if not spec.key:
         return [(int(at), True) for (at,) in con.execute("select __at from passing order by all").fetchall()]
-    found = compare(con, spec, held)
+    found = compare(con, spec, clean, held)
     newer, is_there = "false", f"not ({found.differs})"
     if spec.publish == "history":
         newer, is_there = (
@@ -113,10 +115,10 @@ def _leaving(con: duckdb.DuckDBPyConnection, spec: TableSpec, held: Snapshot) ->
 
 def _change(con: duckdb.DuckDBPyConnection, part: Part, rows: pa.Table, held: Snapshot) -> Change:
     spec = part.table.spec
-    attach_arrow(con, "clean", rows)
     if spec.publish != "replace":
         return change(con, spec, Load(rows, part.window, is_complete=False, now=part.now), held)
     attach(con, "held", held)
+    attach_arrow(con, "clean", rows)
     order = listed([*spec.key, *(name for name in rows.column_names if name not in spec.key)])
     both = con.sql(f"from (from held union all by name from clean) order by {order}").to_arrow_table()
     added = rows.num_rows
