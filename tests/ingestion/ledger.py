@@ -88,10 +88,14 @@ class Ledger:
 
     def __init__(self, root: Path, spec: IngestionSpec) -> None:
         self.root, self.spec = root, spec
-        self.lake, self.file = str(root / "lake"), root / "ledger.parquet"
-        self.uri, self.quarantine_uri = (f"{self.lake}/{area}/ledger/accounts" for area in ("raw", "quarantine"))
+        self.file = root / "ledger.parquet"
+        self.use_lake(str(root / "lake"))
         root.mkdir(parents=True, exist_ok=True)
         os.environ[FILE] = str(self.file)
+
+    def use_lake(self, lake: str) -> None:
+        self.lake = lake
+        self.uri, self.quarantine_uri = (f"{lake}/{area}/ledger/accounts" for area in ("raw", "quarantine"))
 
     def write(self, *rows: dict[str, Any]) -> None:
         pq.write_table(pa.Table.from_pylist(list(rows), SCHEMA), self.file)
