@@ -17,3 +17,11 @@ class MlopsError(Exception):
     def __init__(self, what: str, *, found: str, required: str, remedy: str) -> None:
         self.what, self.found, self.required, self.remedy = what, found, required, remedy
         super().__init__(f"{what}: found {found}; required {required}. {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error cross processes whole: a subclass is built from fields of its own, not from its message."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[MlopsError], args: tuple[object, ...]) -> MlopsError:
+    return kind.__new__(kind, *args)
