@@ -29,9 +29,11 @@ SERVED = TRAINING_WEEKS
 
 # One process that ingests weeks of the shop by its job: once after a line on stdin, or over and over ("loop").
 INGEST = """
+import os
 import sys
 from pathlib import Path
 import dagster as dg
+from shop.world import Week, write_orders
 from mlops_assets.cli.demo.replay import Replay
 from mlops_assets.clock import SimulatedClock
 from mlops_assets.definitions import build_definitions
@@ -43,7 +45,11 @@ with open_instance(settings) as instance:
     replay = Replay(build_definitions(Path(defs), strict=True), instance, SimulatedClock(settings.home / "clock"))
     print("ready", flush=True)
     sys.stdin.readline()
+    scale = 1
     while True:
+        if mode == "loop":  # equal rows are not written again
+            scale = 3 - scale
+            write_orders(Path(os.environ["SHOP_ORDERS"]), [Week(scale=scale)] * 25)
         replay.run_range("shop_ingest", first=first, last=last)
         if mode == "once":
             break
@@ -375,6 +381,7 @@ def test_a_run_killed_while_it_writes_leaves_whole_windows_and_runs_again(shop: 
         killed_after.append(commits(shop) - before)
         assert set(rows_by_week(shop).values()) == {420}, "a window was read that was half written"
 
+    write_orders(Path(os.environ["SHOP_ORDERS"]), [Week()] * 25)  # its writer may have been killed too
     shop.ingest(0, 5)
     assert rows_by_week(shop) == dict.fromkeys(range(6), 420), killed_after
 
