@@ -134,10 +134,12 @@ def _ingest_parts(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa
     if good and table.is_cumulative:
         drop_unpublished(table)
     by_window = {part.key: one for (part, _), one in zip(good, commits, strict=True)}
-    return [
-        _told(part, published_as(part, one, by_window.get(part.key), schema_changes(part, rows, part.held(version))))
-        for (part, one), (_, rows) in zip(judged, parts, strict=True)
-    ]
+    told: list[Published] = []
+    for (part, outcome), (_, rows) in zip(judged, parts, strict=True):
+        known = {name for one in told if not one.blocked for name in one.schema_changes}
+        new_columns = schema_changes(part, rows, part.held(version), known)
+        told.append(_told(part, published_as(part, outcome, by_window.get(part.key), new_columns)))
+    return told
 
 
 def _judge(

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 from mlops_assets.lake.state import open_state
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pyarrow as pa
 
     from mlops_assets.ingestion.part import Part
     from mlops_assets.lake.tables import Snapshot
 
 
-def schema_changes(part: Part, rows: pa.Table, held: Snapshot | None) -> dict[str, str]:
-    """Return the type of each column that is neither declared nor published."""
-    known = set(part.table.spec.columns) | (set() if held is None else set(held.schema.names))
+def schema_changes(part: Part, rows: pa.Table, held: Snapshot | None, told: Collection[str] = ()) -> dict[str, str]:
+    """Return the type of each column that is neither declared nor published, nor told by a window just before."""
+    known = {*part.table.spec.columns, *(() if held is None else held.schema.names), *told}
     return {field.name: str(field.type) for field in rows.schema if field.name not in known}
 
 

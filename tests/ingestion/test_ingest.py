@@ -205,6 +205,12 @@ def test_a_new_column_is_reported_once_and_null_in_older_windows(shop, deliver):
     assert read(shop.orders)["coupon"].to_pylist() == [None, "x"]
 
 
+def test_a_new_column_in_a_range_is_reported_for_its_first_window(shop, deliver):
+    rows = orders(order(1, 1), order(2, 2), order(3, 3)).append_column("coupon", pa.array(["x", "y", "z"]))
+    deliver(rows)
+    assert [one.schema_changes for one in shop.ingest([day(1), day(2), day(3)])] == [{"coupon": "string"}, {}, {}]
+
+
 def test_a_rule_that_does_not_run_publishes_nothing(shop, deliver):
     deliver(orders(order(1, 1)))
     with pytest.raises(RuleDoesNotRun):
