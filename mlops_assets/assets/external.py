@@ -9,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.assets.contract_checks import contract_check_results, contract_check_specs, raw_key
 from mlops_assets.assets.ingestion import Events, asset_specs, blocked_message, quarantine_metadata
+from mlops_assets.assets.metadata import link
 from mlops_assets.assets.partitions import partitions_def, windows_of
 from mlops_assets.errors import MlopsError
 from mlops_assets.ingestion.source_spec import ExternalSource, ExternalTable
@@ -55,6 +56,7 @@ def _table_assets(spec: IngestionSpec, table: str) -> dg.AssetsDefinition:
     )
     def external(context: dg.AssetExecutionContext, lake: LakeResource, machine: MachineResource) -> Events:
         from mlops_assets.ingestion.external import read_in_place
+        from mlops_assets.ingestion.quality_page import quality_page
 
         published = read_in_place(
             spec,
@@ -65,7 +67,8 @@ def _table_assets(spec: IngestionSpec, table: str) -> dg.AssetsDefinition:
             load_id=context.run.run_id,
             now=machine.clock().now(),
         )
-        yield from _events(context, spec.name, table, published)
+        page = link(quality_page(lake.root, spec, table))
+        yield from _events(context, spec.name, table, published, page=page)
 
     return external
 
@@ -101,7 +104,14 @@ def _place(context: dg.AssetExecutionContext, reference: str, described: Externa
     return str(find_root(Path.cwd()) / local_path(uri)) if is_local(uri) else uri
 
 
-def _events(context: dg.AssetExecutionContext, source: str, table: str, published: Sequence["Published"]) -> Events:
+def _events(
+    context: dg.AssetExecutionContext,
+    source: str,
+    table: str,
+    published: Sequence["Published"],
+    *,
+    page: dg.MetadataValue,
+) -> Events:
     raw, quarantine = raw_key(f"{source}/{table}"), dg.AssetKey(["quarantine", source, table])
     yield from contract_check_results(context, raw, published)
     if blocked := [part for part in published if part.blocked]:
@@ -113,6 +123,7 @@ def _events(context: dg.AssetExecutionContext, source: str, table: str, publishe
     parts = [part for part in published if part.window in asked]
     describe = {raw: _raw_metadata, quarantine: quarantine_metadata}
     for key in [key for key in describe if key in context.selected_asset_keys]:
+        context.add_asset_metadata({"quality_page": page}, asset_key=key)
         for part in parts:
             context.add_asset_metadata(describe[key](part), asset_key=key, partition_key=part.window)
         yield dg.MaterializeResult(asset_key=key, data_version=_data_version(parts) if key == raw else None)

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from mlops_assets.ingestion.ingest import ingest
+from mlops_assets.ingestion.quality_page import quality_page
 from mlops_assets.lake.files import list_files
 from mlops_assets.lake.uris import join
 
@@ -37,11 +38,14 @@ def reconcile(spec: IngestionSpec, *, lake: str, folder: Path, now: datetime) ->
         LoadOvertaken: Another load of a whole table was published meanwhile.
     """
     spans = [()] if spec.partitions is None else _unbroken(known_windows(spec, lake, now))
-    return [
+    told = [
         published
         for windows in spans
         for published in ingest(spec, list(spec.tables), windows=windows, lake=lake, folder=folder, now=now, full=True)
     ]
+    for table in dict.fromkeys(published.table for published in told):
+        quality_page(lake, spec, table)
+    return told
 
 
 def known_windows(spec: IngestionSpec, lake: str, now: datetime) -> list[Window]:

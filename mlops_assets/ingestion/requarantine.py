@@ -17,6 +17,7 @@ from mlops_assets.ingestion.comparison import surplus
 from mlops_assets.ingestion.ingest import WindowsMismatch
 from mlops_assets.ingestion.part import Part, Table
 from mlops_assets.ingestion.publish import content_of, windows_written, written
+from mlops_assets.ingestion.quality_page import quality_page
 from mlops_assets.ingestion.quarantine import RELEASED, is_settled, is_unfinished
 from mlops_assets.ingestion.release import judge
 from mlops_assets.lake.commit import Write, commit
@@ -95,7 +96,10 @@ def requarantine(
         raise ReadInPlace(place.reference)
     with connect() as con:
         _finish(con, place)
-        return [_release(con, place, unit, now) for unit in _units(place, window)]
+        told = [_release(con, place, unit, now) for unit in _units(place, window)]
+    if told:
+        quality_page(lake, spec, table)
+    return told
 
 
 def _units(place: Table, window: str | None) -> Sequence[str | None]:

@@ -9,7 +9,9 @@ from ingestion.ledger import FILE, NOW, Ledger, day, ledger_spec, row
 from mlops_assets.contract.partitions import UnknownWindow
 from mlops_assets.contract.verdict import WindowNotPublished, read_verdict
 from mlops_assets.ingestion.ingest import WindowsMismatch
+from mlops_assets.ingestion.quality_page import quality_page
 from mlops_assets.lake.tables import read, snapshot
+from mlops_assets.lake.uris import local_path
 
 STRICT: dict[str, Any] = {"rules": [{"name": "positive", "sql": "balance >= 0"}]}
 LOOSE: dict[str, Any] = {"rules": [{"name": "positive", "sql": "balance >= -10"}]}
@@ -35,6 +37,15 @@ def test_rows_that_pass_by_now_are_published_and_the_others_stay(ledger, publish
     assert one.aside == [row(3, 3, -99.0)]
     assert (told.released, told.added, told.kept, told.broken) == (1, 1, 1, {"positive": 1})
     assert (told.version, told.total_rows) == (snapshot(one.uri).version, 2)
+
+
+def test_the_quality_page_tells_what_a_release_left(ledger):
+    one = ledger("whole", "replace")
+    one.load(row(1, 1), row(2, 2, -1.0))
+    page = local_path(quality_page(one.lake, one.spec, next(iter(one.spec.tables))))
+    assert "! rows set aside" in page.read_text()
+    one.requarantine(ledger_spec("whole", "replace", **LOOSE))
+    assert "! rows set aside" not in page.read_text()
 
 
 @pytest.mark.parametrize("publish", MODES)

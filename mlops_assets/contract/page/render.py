@@ -51,6 +51,8 @@ def render_page(
 
 def _state(verdict: Mapping[str, Any]) -> str:
     broken = {one["severity"] for one in verdict["findings"] if not one["passed"]}
+    if not verdict["quarantined_rows"]:
+        broken.discard("quarantine")  # they were released since
     return next((severity for severity in ("block", "quarantine", "warn") if severity in broken), "sound")
 
 
