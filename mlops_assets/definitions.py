@@ -9,9 +9,10 @@ from types import ModuleType
 
 import dagster as dg
 
-from mlops_assets.settings import load_settings, silence_telemetry
+from mlops_assets.settings import keep_time_zones, load_settings, silence_telemetry
 
 silence_telemetry()
+keep_time_zones()
 for category in (dg.BetaWarning, dg.PreviewWarning):  # known and pinned: one line per asset would bury real warnings
     warnings.filterwarnings("ignore", category=category)
 

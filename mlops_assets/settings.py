@@ -91,6 +91,14 @@ def _online(url: str, root: Path) -> str:
     return f"{SQLITE}{root / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url
 
 
+def keep_time_zones() -> None:
+    """Let Arrow respect time zones, whatever a library wishes for: importing pandera makes it forget them in the whole process.
+
+    A time in Oslo would become the same wall clock in UTC, and DuckDB's filters on Arrow tables would miss rows.
+    """
+    os.environ["PYARROW_IGNORE_TIMEZONE"] = ""
+
+
 def silence_telemetry() -> None:
     """Turn the telemetry of every library off, unless the environment already says otherwise."""
     for name, value in TELEMETRY_OFF.items():

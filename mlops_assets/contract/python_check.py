@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.contract.findings import Broken
 from mlops_assets.contract.scan import RuleDoesNotRun
 from mlops_assets.errors import MlopsError
+from mlops_assets.settings import keep_time_zones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,7 @@ def python_broken(rows: pa.Table, check: PythonCheck, *, name: str) -> Broken:
 
 
 def _schema(check: PythonCheck, name: str) -> Any:
+    keep_time_zones()
     try:
         import pandera.pandas as pandera
     except ImportError as error:

@@ -1,6 +1,9 @@
 """Rules about one row: closed lists, bounds and pandera schemas, each against a plain reading of the rule."""
 
 import builtins
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +16,7 @@ from ingestion.world import COLUMNS, order, orders
 
 from mlops_assets.contract.python_check import PanderaMissing
 from mlops_assets.contract.scan import RuleDoesNotRun
+from tests.conftest import ROOT
 
 AMOUNTS = st.none() | st.sampled_from([-1.0, -0.5, 0.0, 1.0, 2.5, 3.0])
 
@@ -155,3 +159,24 @@ def test_the_time_of_the_audit_is_kept_with_each_row_set_aside():
     assert outcome.quarantined["quarantined_at"].to_pylist() == [now]
     assert outcome.quarantined.column_names[-4:] == ["failed_rules", "load_id", "window", "quarantined_at"]
     assert judge(orders(order(1, 1))).quarantined.schema == outcome.quarantined.schema
+
+
+ZONES = """
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+import pyarrow as pa
+from mlops_assets.contract.python_check import python_broken
+from mlops_assets.contract.rules import PythonCheck
+python_broken(pa.table({"order_id": [1]}), PythonCheck(schema="contract.schemas:FEW"), name="shop/orders")
+noon = datetime(2024, 3, 10, 12, tzinfo=ZoneInfo("Asia/Kolkata"))
+print(pa.array([noon], pa.timestamp("us", "UTC"))[0].as_py().astimezone(UTC).isoformat())
+"""
+
+
+def test_a_pandera_check_leaves_the_time_zones_of_its_process_alone():
+    """Importing pandera makes Arrow forget time zones."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYARROW_IGNORE_TIMEZONE"}
+    environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'tests'}"
+    done = subprocess.run([sys.executable, "-c", ZONES], env=environ, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "2024-03-10T06:30:00+00:00", done.stderr
