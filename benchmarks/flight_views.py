@@ -65,8 +65,8 @@ def feast_store(folder: Path, views: list[tuple[FeatureViewSpec, pa.Table]]):
     os.environ["FEAST_USAGE"] = "False"
     from datetime import timedelta
 
-    from feast import Entity, FeatureStore, FeatureView, FileSource, RepoConfig, ValueType
-    from feast.repo_config import RegistryConfig
+    from feast import Entity, FeatureStore, FeatureView, FileSource, RepoConfig, ValueType  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
+    from feast.repo_config import RegistryConfig  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
 
     config = RepoConfig(
         project="bench",

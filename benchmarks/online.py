@@ -155,8 +155,8 @@ def raw_redis(client, store, prefix: str):
 
 def feast_read(kind: str, folder: Path, stack: ExitStack):
     """Return what reads some customers from Feast's online store, over the entities that it was given."""
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-    from feast.types import Bool, Float64, Int64, String
+    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
+    from feast.types import Bool, Float64, Int64, String  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
 
     places = {"sqlite": {"path": str(folder / "feast.db")}, "redis": {"connection_string": _address()}}
     config = RepoConfig(

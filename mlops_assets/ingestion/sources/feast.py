@@ -51,7 +51,7 @@ def feast_resources(source: FeastSource, reading: Reading) -> list[Any]:
         NoFeastView: A view is not registered.
     """
     try:
-        from feast import FeatureStore
+        from feast import FeatureStore  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
     except ModuleNotFoundError as error:
         raise FeastMissing from error
     store = FeatureStore(repo_path=place(source.repo))
@@ -59,7 +59,7 @@ def feast_resources(source: FeastSource, reading: Reading) -> list[Any]:
 
 
 def _view(store: Any, source: FeastSource, table: str) -> Any:
-    from feast.errors import FeatureViewNotFoundException
+    from feast.errors import FeatureViewNotFoundException  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
 
     wanted = source.tables[table].view
     try:
@@ -80,7 +80,7 @@ def _resource(store: Any, name: str, view: Any, window: Window | None) -> Any:
 def _history(store: Any, view: Any, window: Window | None) -> pa.Table:
     """Return the rows of a view; Feast takes both ends of a span in, a window leaves its end out."""
     import pyarrow.compute as pc
-    from feast.infra.offline_stores.offline_utils import get_offline_store_from_config
+    from feast.infra.offline_stores.offline_utils import get_offline_store_from_config  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]  an extra
 
     rows = view.batch_source
     raw = {mapped: name for name, mapped in rows.field_mapping.items()}
