@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lake.tables import newest_facts
+from mlops_assets.lake.tables import commit_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,6 @@ class Standing:
 
 def standing(uri: str, version: int | None) -> Standing:
     """Return where a table stands at a version; None: before its first load."""
-    facts = {} if version is None else newest_facts(uri, version)
+    facts = {} if version is None else commit_properties(uri, version)
     known = {name: json.loads(text) for name, text in facts.items() if name in Standing.__dataclass_fields__}
     return Standing(**known)

@@ -13,9 +13,9 @@ from mlops_assets.lake.commit import Write, commit, require_same_types
 from mlops_assets.lake.engine import attach
 from mlops_assets.lake.tables import (
     PARTITIONED,
+    commit_properties,
     in_window,
     in_windows,
-    newest_facts,
     newest_version,
     predicate_of,
     snapshot,
@@ -53,7 +53,7 @@ def set_all_aside(con: duckdb.DuckDBPyConnection, parts: Sequence[tuple[Part, pa
         replaced = [*units, *_stale(table, before, version)] or None
         if version is not None and not put and not snapshot(table.quarantine_uri, version, window=replaced).files:
             return None
-        facts = {} if version is None else newest_facts(table.quarantine_uri, version)
+        facts = {} if version is None else commit_properties(table.quarantine_uri, version)
         if replaced is None:
             return Write(new[0][1], schema_mode="overwrite", properties=facts)
         rows = in_windows([(str(unit), rows) for unit, rows in new])
@@ -74,7 +74,7 @@ def is_unfinished(uri: str, release: Mapping[str, Any] | None) -> bool:
     version = newest_version(uri)
     if release is None or version is None:
         return False
-    return int(newest_facts(uri, version).get(RELEASED, "-1")) < release["quarantine"]
+    return int(commit_properties(uri, version).get(RELEASED, "-1")) < release["quarantine"]
 
 
 def drop_unpublished(table: Table) -> None:
@@ -85,7 +85,7 @@ def drop_unpublished(table: Table) -> None:
         if version is None or not (stale := _stale(table, now, version)):
             return None
         nothing = snapshot(table.quarantine_uri, version).schema.empty_table()
-        facts = newest_facts(table.quarantine_uri, version)
+        facts = commit_properties(table.quarantine_uri, version)
         return Write(in_window(nothing, stale[0]), predicate=predicate_of(stale), properties=facts)
 
     commit(table.quarantine_uri, plan)

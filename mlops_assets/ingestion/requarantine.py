@@ -22,7 +22,15 @@ from mlops_assets.ingestion.quarantine import RELEASED, is_settled, is_unfinishe
 from mlops_assets.ingestion.release import judge
 from mlops_assets.lake.commit import Write, commit
 from mlops_assets.lake.engine import connect
-from mlops_assets.lake.tables import PARTITIONED, in_window, newest_facts, newest_version, predicate_of, read, windows
+from mlops_assets.lake.tables import (
+    PARTITIONED,
+    commit_properties,
+    in_window,
+    newest_version,
+    predicate_of,
+    read,
+    windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,7 +180,7 @@ def _finish(con: duckdb.DuckDBPyConnection, place: Table) -> None:
     released = before.filter(_unpacked(release["rows"], before.num_rows))
 
     def plan(version: int | None) -> Write | None:
-        facts = newest_facts(uri, version or 0)
+        facts = commit_properties(uri, version or 0)
         if int(facts.get(RELEASED, "-1")) >= release["quarantine"]:
             return None
         rest = surplus(con, read(uri, version=version, window=unit), released)

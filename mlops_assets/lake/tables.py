@@ -171,15 +171,6 @@ def _committed(uri: str, write: Write) -> int:
 
 
 def commit_properties(uri: str, version: int) -> dict[str, str]:
-    """Return the facts that hold at a version: those of its commit, or of the one that a vacuum came after.
-
-    Raises:
-        TableNotFound: No such table or version.
-    """
-    return newest_facts(uri, version)
-
-
-def newest_facts(uri: str, version: int) -> dict[str, str]:
     """Return the facts that one of our own commits last stored at or before a version; others' commits carry none.
 
     Raises:

@@ -12,7 +12,6 @@ from mlops_assets.lake.tables import (
     PARTITIONED,
     commit_properties,
     in_window,
-    newest_facts,
     overwrite,
     predicate_of,
     read,
@@ -82,8 +81,8 @@ def test_the_newest_facts_are_found_behind_commits_of_others(place):
     overwrite(uri, ids(1), properties={"load": "7"})
     write_deltalake(uri, ids(2), mode="append")
     write_deltalake(uri, ids(3), mode="append")
-    assert newest_facts(uri, 3) == {"load": "7"}
-    assert newest_facts(uri, 0) == {}
+    assert commit_properties(uri, 3) == {"load": "7"}
+    assert commit_properties(uri, 0) == {}
 
 
 def test_several_windows_are_replaced_in_one_commit(place):
