@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlops_assets.cli import lineage_commands, version_commands
 from mlops_assets.settings import silence_telemetry
 
 silence_telemetry()
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+for part in (version_commands.app, lineage_commands.app):
+    app.add_typer(part)
 Defs = Annotated[Path | None, typer.Option("--defs", help="Folder of definition files.", file_okay=False, exists=True)]
 
 

@@ -65,7 +65,9 @@ class ModelSpec(BaseModel):
     name: Name = Field(description="Key prefix, group and registered name of the model.")
     description: str = Field(description="What is predicted, for whom, and when.")
     owners: list[str] = Field(default=[], description="E-mail addresses or `team:<name>`.", examples=[["team:ml"]])
-    task: Task = Field(description="`binary` predicts the probability of label 1, `regression` a number.")
+    task: Task = Field(
+        description="`binary` predicts the probability of label 1, `multiclass` that of each label, `regression` a number."
+    )
     spine: SpineSpec = Field(description="One row for each prediction: keys, time, label.")
     features: list[FeatureReference] = Field(default=[], description="Features looked up as they were known.")
     request: RequestSpec = Field(description="What a caller sends, and the features made of it.")
@@ -74,6 +76,9 @@ class ModelSpec(BaseModel):
     split: SplitSpec = SplitSpec()
     training: TrainingSpec = TrainingSpec()
     gate: GateSpec = GateSpec()
+    approval: Literal["auto", "manual"] = Field(
+        default="auto", description="manual: a version that passed the gate waits for `mlops approve`."
+    )
     deployment: DeploymentSpec = DeploymentSpec()
     scoring: ScoringSpec = ScoringSpec()
     monitoring: MonitoringSpec = Field(default_factory=MonitoringSpec)  # pyright: ignore[reportArgumentType]

@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlops_assets.errors import MlopsError
 from mlops_assets.predictor.signature import Task
 
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "rmse", "mae"]
+MetricName = Literal[
+    "roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1_macro", "roc_auc_ovr", "rmse", "mae"
+]
 TASK_METRICS: dict[Task, tuple[MetricName, ...]] = {
     "binary": ("roc_auc", "average_precision", "log_loss"),
+    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr", "brier"),
     "regression": ("rmse", "mae"),
 }
 
@@ -28,16 +31,79 @@ class WrongMetric(MlopsError):
         )
 
 
+class SliceSpec(BaseModel):
+    """Rows of the test window by the value of one column; the worst value may not fall too far behind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(description="A column of the spine or a feature; numbers are cut at their quartiles.")
+    max_gap: float = Field(gt=0, description="By how much the metric of a slice may be worse than that of all rows.")
+    min_rows: int = Field(default=200, ge=2, description="Smaller slices are shown, not judged.")
+
+
+class FairnessSpec(BaseModel):
+    """Groups of people that must be treated alike, measured as fairlearn does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(description="The column that names the group; it need not be a feature.")
+    demographic_parity_difference: float | None = Field(
+        default=None, ge=0, le=1, description="Largest difference of the share of positive decisions between groups."
+    )
+    equalized_odds_difference: float | None = Field(
+        default=None, ge=0, le=1, description="Largest difference of true or false positive rates between groups."
+    )
+    min_rows: int = Field(default=200, ge=2, description="Smaller groups are shown, not judged.")
+
+
 class GateSpec(BaseModel):
     """The criteria, declared before training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: MetricName | None = Field(default=None, description="Default: roc_auc for binary, rmse for regression.")
+    metric: MetricName | None = Field(
+        default=None, description="Default: roc_auc for binary, log_loss for multiclass, rmse for regression."
+    )
     floor: float | None = Field(default=None, description="Worst value of the metric on the test rows that is allowed.")
+    floors: dict[MetricName, float] = Field(
+        default_factory=dict[MetricName, float],
+        description="Worst allowed values of further metrics.",
+        examples=[{"log_loss": 0.5}],
+    )
+    baseline: Literal["prior", "last_value", "seasonal_naive"] = Field(
+        default="prior",
+        description="The trivial rival: the training mean; the newest label known by then; the mean of the labels known "
+        "by then from the same weekday and hour.",
+    )
+    baseline_by: list[str] = Field(
+        default_factory=list[str],
+        description="Columns within which last_value and seasonal_naive look, such as a store.",
+    )
     baseline_margin: float = Field(
         default=0, ge=0, description="By how much to beat the trivial baseline, in the metric."
     )
+    non_inferior: dict[MetricName, float] = Field(
+        default_factory=dict[MetricName, float],
+        description="By how much, at worst, further metrics may be worse than the champion's (an end of the interval).",
+        examples=[{"log_loss": 0.005}],
+    )
+    slices: list[SliceSpec] = Field(
+        default_factory=list[SliceSpec], description="Parts of the rows that must not suffer."
+    )
+    fairness: list[FairnessSpec] = Field(default_factory=list[FairnessSpec], description="Groups to be treated alike.")
+    decision_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="Score from which a binary prediction counts as positive."
+    )
+    calibration_error: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Largest expected calibration error (bins of equal count) on the test rows.",
+    )
+    latency_ms: float | None = Field(
+        default=None, gt=0, description="Largest 99th percentile of the time to score one row, in this process."
+    )
+    artifact_mb: float | None = Field(default=None, gt=0, description="Largest size of the saved model, in 10^6 bytes.")
     block: str = Field(
         default="day",
         description="Unit of the bootstrap: `day` (calendar day of the prediction, UTC) or a column of the spine. "

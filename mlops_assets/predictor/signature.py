@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Task = Literal["binary", "regression"]
+Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["numeric", "categorical"]
 
 
@@ -18,13 +18,16 @@ class Signature:
 
     Attributes:
         features: Kind of each feature, in the order in which the model takes them.
-        task: `binary` scores are probabilities of the positive class; `regression` scores are values.
+        task: `binary` scores are probabilities of the positive class, `multiclass` scores those of each class, one
+            column a class; `regression` scores are values.
         request_inputs: Columns of a request from which `request_features` computes further features.
+        classes: Labels of a multiclass model, in the order of the columns of its scores; empty otherwise.
     """
 
     features: Mapping[str, Kind]
     task: Task
     request_inputs: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def names(self, kind: Kind) -> list[str]:
         """Return the features of one kind, in order."""

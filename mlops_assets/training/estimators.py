@@ -5,7 +5,7 @@ Add here: a further form of name. Keep out: fitting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,27 @@ SKLEARN_MODULES = ("linear_model", "ensemble", "tree", "neighbors", "naive_bayes
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a fit besides the rows: enough to do it again."""
+    """Everything that decides a fit besides the rows: enough to do it again.
+
+    Attributes:
+        early_stopping_rounds: Rounds without gain on validation before XGBoost stops; None once the rounds are chosen.
+        preprocessing: What the file says of single features, by feature and key.
+        class_weights: `balanced`, or the weight of each label.
+        sample_weight: Column of the training set with the weight of each row.
+        monotone: `increasing` or `decreasing`, by feature.
+        calibration: `isotonic`, `platt`, or None; `auto` until it is chosen.
+    """
 
     estimator: str
     params: Mapping[str, Any]
     seed: int
     threads: int
+    early_stopping_rounds: int | None = None
+    preprocessing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
+    class_weights: str | Mapping[str, float] | None = None
+    sample_weight: str | None = None
+    monotone: Mapping[str, str] = field(default_factory=dict[str, str])
+    calibration: str | None = None
 
     @property
     def is_xgboost(self) -> bool:
@@ -46,7 +61,18 @@ class Recipe:
 def recipe_of(spec: TrainingSpec) -> Recipe:
     """Fill the defaults in."""
     defaults = XGBOOST_DEFAULTS if spec.estimator == "xgboost" else {}
-    return Recipe(spec.estimator, {**defaults, **spec.params}, spec.seed, spec.threads)
+    return Recipe(
+        estimator=spec.estimator,
+        params={**defaults, **spec.params},
+        seed=spec.seed,
+        threads=spec.threads,
+        early_stopping_rounds=spec.early_stopping_rounds if spec.estimator == "xgboost" else None,
+        preprocessing={name: one.model_dump(exclude_none=True) for name, one in spec.preprocessing.items()},
+        class_weights=spec.class_weights,
+        sample_weight=spec.sample_weight,
+        monotone=spec.monotone,
+        calibration=spec.calibration,
+    )
 
 
 def make_estimator(recipe: Recipe, task: Task) -> Any:

@@ -12,6 +12,7 @@ from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
 from mlops_assets.training.labels import labels
 from mlops_assets.training.pipeline import preprocessing
+from mlops_assets.training.rows import LearningRows, learning_rows
 from mlops_assets.training.split import PARTS, Split, newest, split
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
     Vector = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted pipeline.
+
+    Attributes:
+        recipe: Frozen: what validation chose is filled in.
+        curves: See `Fitted`.
+    """
+
+    pipeline: Pipeline
+    recipe: Recipe
+    curves: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -80,16 +94,15 @@ def train(
 def fit(table: pa.Table, *, signature: Signature, spec: TrainingSpec, split: Split) -> Fitted:
     """Fit on the train rows of `split`, stop on its validation rows, score its test rows."""
     y = labels(table, signature.task)
-    frame = feature_frame(table, signature)
-    pipeline, recipe, curves = _fit_parts(frame, y, split, signature, spec)
-    scores = {part: score(pipeline, table.take(getattr(split, part)), signature) for part in PARTS[1:]}
+    learned = learn(learning_rows(table, split, signature), recipe_of(spec))
+    scores = {part: score(learned.pipeline, table.take(getattr(split, part)), signature) for part in PARTS[1:]}
     return Fitted(
-        pipeline=pipeline,
+        pipeline=learned.pipeline,
         signature=signature,
-        recipe=recipe,
+        recipe=learned.recipe,
         split=split,
         metrics=_metrics(y, scores, split, signature.task),
-        curves=curves,
+        curves=learned.curves,
         test_labels=y[split.test],
         test_scores=scores["test"],
         trained_through=newest(table.take(split.validation)),
@@ -105,31 +118,29 @@ def refit(table: pa.Table, recipe: Recipe, *, signature: Signature) -> Pipeline:
     return Pipeline(steps).fit(feature_frame(table, signature), labels(table, signature.task))
 
 
-def _fit_parts(
-    frame: pd.DataFrame, y: Vector, split: Split, signature: Signature, spec: TrainingSpec
-) -> tuple[Pipeline, Recipe, dict[str, list[float]]]:
+def learn(rows: LearningRows, recipe: Recipe) -> Learned:
+    """Fit a recipe on the train rows; the validation rows stop it."""
     from sklearn.pipeline import Pipeline
 
-    recipe = recipe_of(spec)
-    estimator = make_estimator(recipe, signature.task)
-    prepare = preprocessing(signature, scale=not recipe.is_xgboost)
-    train = prepare.fit_transform(frame.iloc[split.train])
+    estimator = make_estimator(recipe, rows.signature.task)
+    prepare = preprocessing(rows.signature, scale=not recipe.is_xgboost)
+    train = prepare.fit_transform(rows.train.frame)
     curves: dict[str, list[float]] = {}
     if recipe.is_xgboost:
-        validation = prepare.transform(frame.iloc[split.validation])
-        watched = [(train, y[split.train]), (validation, y[split.validation])]
-        estimator.set_params(early_stopping_rounds=spec.early_stopping_rounds)
+        watched = [(train, rows.train.y), (prepare.transform(rows.validation.frame), rows.validation.y)]
+        estimator.set_params(early_stopping_rounds=recipe.early_stopping_rounds)
         estimator.fit(*watched[0], eval_set=watched, verbose=False)
-        recipe, curves = _stopped(recipe, estimator, spec), _curves(estimator)
+        recipe, curves = _stopped(recipe, estimator), _curves(estimator)
     else:
-        estimator.fit(train, y[split.train])
-    return Pipeline([("preprocessing", prepare), ("estimator", estimator)]), recipe, curves
+        estimator.fit(train, rows.train.y)
+    return Learned(Pipeline([("preprocessing", prepare), ("estimator", estimator)]), recipe, curves)
 
 
-def _stopped(recipe: Recipe, estimator: Any, spec: TrainingSpec) -> Recipe:
-    if spec.early_stopping_rounds is None:
+def _stopped(recipe: Recipe, estimator: Any) -> Recipe:
+    if recipe.early_stopping_rounds is None:
         return recipe
-    return replace(recipe, params={**recipe.params, "n_estimators": estimator.best_iteration + 1})
+    rounds = {"n_estimators": estimator.best_iteration + 1}
+    return replace(recipe, params={**recipe.params, **rounds}, early_stopping_rounds=None)
 
 
 def _curves(estimator: Any) -> dict[str, list[float]]:

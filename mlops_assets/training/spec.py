@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mlops_assets.training.preprocessing_spec import PreprocessingSpec
+from mlops_assets.training.tuning_spec import TuningSpec
 
 ESTIMATOR = re.compile(r"xgboost|sklearn(\.\w+)*\.[A-Z]\w*|\w+(\.\w+)*:\w+")
 
@@ -50,6 +53,32 @@ class TrainingSpec(BaseModel):
         default=None, gt=0, description="Train on this many newest days of labelled rows; null takes all history."
     )
     refit: bool = Field(default=True, description="After approval, fit the frozen recipe again on all labelled rows.")
+    data: Literal["memory", "stream"] = Field(
+        default="memory",
+        description="memory: the training set is read whole; stream: in batches, for more rows than memory holds (xgboost).",
+    )
+    preprocessing: dict[str, PreprocessingSpec] = Field(
+        default_factory=dict[str, PreprocessingSpec],
+        description="How single features are prepared; the rest is inferred from their types.",
+        examples=[{"carrier": {"encode": "target"}, "distance": {"impute": "mean"}}],
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        default=None,
+        description='Weight of each class in fitting: balanced, or by label (`"0"` and `"1"` of a binary model).',
+    )
+    sample_weight: str | None = Field(
+        default=None, description="Column of the spine with the weight of each row in fitting; never a feature."
+    )
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default_factory=dict[str, Literal["increasing", "decreasing"]],
+        description="Numeric features whose effect may go one way only (estimators that support it).",
+    )
+    calibration: Literal["isotonic", "platt", "auto"] | None = Field(
+        default=None,
+        description="Calibrate probabilities on validation rows; auto takes whichever of none, isotonic and platt has "
+        "the least log loss there, by time-ordered halves.",
+    )
+    tuning: TuningSpec | None = Field(default=None, description="Search for parameters on train and validation rows.")
 
     @field_validator("estimator")
     @classmethod
