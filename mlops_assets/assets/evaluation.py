@@ -1,11 +1,11 @@
-"""The verdict on a candidate, and the registered version that it allows."""
+"""The verdict on a candidate."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.assets.binding import CANDIDATE, EVENTS, bound_candidate, note_verdict
+from mlops_assets.assets.binding import CANDIDATE, bound_candidate, note_verdict
 from mlops_assets.assets.candidate import reference_of
 from mlops_assets.assets.metadata import numbers, table
 from mlops_assets.assets.model import Model
@@ -80,35 +80,3 @@ def _champion(lake: LakeResource, tracking: "Tracking", model: Model) -> "Predic
 
     routing = read_routing(lake.state(), model.name)
     return load_judged(tracking, routing[0].champion.candidate_id) if routing else None
-
-
-def registered_version_asset(model: Model) -> dg.AssetsDefinition:
-    """Return `<model>/registered_version`: lets a candidate in only with an approved verdict, read again here."""
-
-    @dg.asset(
-        key=model.key("registered_version"),
-        deps=[model.key("evaluation")],
-        group_name=model.name,
-        owners=model.spec.owners,
-        kinds={"mlflow"},
-        description="The version in the model registry, with its lineage. A blocking check guards only its own run.",
-    )
-    def registered_version(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
-        from mlops_assets.registry.register import register_run
-
-        run = mlflow.tracking().open_run(bound_candidate(context, model))
-        tags = {name: value for name, value in run.tags().items() if name.startswith("mlops/") and name != EVENTS}
-        version = register_run(
-            mlflow.registry(), run, model=model.name, lineage={**tags, "dagster/run_id": context.run.run_id}
-        )
-        return dg.MaterializeResult(
-            metadata={
-                "version": version.version,
-                CANDIDATE: run.run_id,
-                "artifact": version.artifact_uri,
-                "mlflow_run": dg.MetadataValue.url(run.url),
-                "lineage": table(("input", "value"), sorted(version.tags.items())),
-            }
-        )
-
-    return registered_version

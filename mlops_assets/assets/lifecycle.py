@@ -4,10 +4,11 @@ import dagster as dg
 
 from mlops_assets.assets.candidate import candidate_asset
 from mlops_assets.assets.deployment import deployment_asset
-from mlops_assets.assets.evaluation import evaluation_asset, registered_version_asset
+from mlops_assets.assets.evaluation import evaluation_asset
 from mlops_assets.assets.model import Model
 from mlops_assets.assets.monitoring import drift_report_asset, profile_asset, quality_report_asset
 from mlops_assets.assets.predictions import predictions_asset
+from mlops_assets.assets.registration import registered_version_asset
 from mlops_assets.assets.training_set import training_set_asset
 
 STAGES = (
