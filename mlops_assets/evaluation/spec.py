@@ -8,15 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.predictor.signature import Task
-
-MetricName = Literal[
-    "roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1_macro", "roc_auc_ovr", "rmse", "mae"
-]
-TASK_METRICS: dict[Task, tuple[MetricName, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr", "brier"),
-    "regression": ("rmse", "mae"),
-}
+from mlops_assets.stats.metrics import TASK_METRICS, MetricName
 
 
 class WrongMetric(MlopsError):

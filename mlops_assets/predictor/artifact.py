@@ -58,6 +58,8 @@ class Predictor:
     def predict(self, columns: Columns) -> np.ndarray[Any, Any]:
         """Return one float64 per row: the probability of the positive class, or the predicted value.
 
+        A multiclass model gives one column per class: its probability, in the order of `manifest.classes`.
+
         Args:
             columns: At least every feature of the model; null (or NaN, or None) where a value is unknown.
         """
@@ -95,6 +97,7 @@ def save(
         task=signature.task,
         features=dict(signature.features),
         request_inputs=signature.request_inputs,
+        classes=signature.classes,
         files={name: digest(data) for name, data in files.items()},
         facts=dict(facts),
         libraries={name: version(name) for name in LIBRARIES},

@@ -22,6 +22,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         facts: Free facts of training, such as `training_set`, `trained_through`, `candidate_id`.
         libraries: Version of each library that shapes the scores, at the time of saving.
         types: Types inside `model.skops` beyond those that skops itself trusts.
+        classes: See `Signature`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -32,10 +33,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     libraries: dict[str, str]
     types: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
     @property
     def signature(self) -> Signature:
-        return Signature(self.features, self.task, self.request_inputs)
+        return Signature(self.features, self.task, self.request_inputs, self.classes)
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 def score(pipeline: Any, columns: Columns, signature: Signature) -> np.ndarray[Any, Any]:
-    """Return one float64 per row: the probability of the positive class, or the predicted value."""
+    """Return one float64 per row: the probability of the positive class, or the predicted value.
+
+    Of a multiclass model return one column per class instead: its probability, in the order of `signature.classes`.
+    """
     import numpy as np
 
     frame = feature_frame(columns, signature)
     if frame.empty:
-        return np.empty(0)
-    scores = pipeline.predict_proba(frame)[:, 1] if signature.task == "binary" else pipeline.predict(frame)
-    return np.asarray(scores, dtype=np.float64)
+        return np.empty((0, len(signature.classes)) if signature.task == "multiclass" else 0)
+    scores = pipeline.predict(frame) if signature.task == "regression" else pipeline.predict_proba(frame)
+    return np.asarray(scores[:, 1] if signature.task == "binary" else scores, dtype=np.float64)

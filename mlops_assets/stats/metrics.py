@@ -1,5 +1,7 @@
 """Metrics of scores against labels, with row weights, prepared once so that a bootstrap may ask a thousand times.
 
+Scores of a multiclass model are probabilities, one column a class; its labels are positions of columns.
+
 Add here: a metric that training, the gate and the quality report name alike. Checked against scikit-learn by the tests.
 """
 
@@ -8,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
 
     Vector = np.ndarray[Any, Any]
 
+MetricName = Literal[
+    "roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1_macro", "roc_auc_ovr", "rmse", "mae"
+]
 Weighted = Callable[["Vector"], float]
 PROBABILITY_FLOOR = 2.0**-52
 
@@ -28,7 +33,7 @@ class Metric:
             (a ranking metric of one class).
     """
 
-    name: str
+    name: MetricName
     greater_is_better: bool
     prepare: Callable[[Vector, Vector], Weighted]
 
@@ -60,6 +65,36 @@ def _roc_auc(y: Vector, scores: Vector) -> Weighted:
         return float(of_positive @ beaten / pairs) if pairs > 0 else math.nan
 
     return auc
+
+
+def _roc_auc_ovr(y: Vector, scores: Vector) -> Weighted:
+    """Mean of each class's area against the rest, over the classes that the weighted rows hold."""
+    import numpy as np
+
+    areas = [_roc_auc(y == place, scores[:, place]) for place in range(scores.shape[1])]
+
+    def mean_auc(weights: Vector) -> float:
+        found = [area for area in (of_class(weights) for of_class in areas) if not math.isnan(area)]
+        return float(np.mean(found)) if found else math.nan
+
+    return mean_auc
+
+
+def _f1_macro(y: Vector, scores: Vector) -> Weighted:
+    """Mean of each class's F1, over the classes that are a label or a prediction of the weighted rows."""
+    import numpy as np
+
+    classes = scores.shape[1]
+    label, predicted = y.astype(int), scores.argmax(axis=1)
+    hit = label == predicted
+
+    def f1(weights: Vector) -> float:
+        labelled, flagged = (np.bincount(of, weights, classes) for of in (label, predicted))
+        hits, both = np.bincount(label[hit], weights[hit], classes), labelled + flagged
+        held = both > 0
+        return float(np.mean(2 * hits[held] / both[held])) if held.any() else math.nan
+
+    return f1
 
 
 def _average_precision(y: Vector, scores: Vector) -> Weighted:
@@ -110,7 +145,19 @@ def _log_loss(y: Vector, scores: Vector) -> Vector:
     import numpy as np
 
     scores = np.clip(scores, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    if scores.ndim > 1:
+        return -np.log(scores[np.arange(len(y)), y.astype(int)])
     return -(y * np.log(scores) + (1 - y) * np.log1p(-scores))
+
+
+def _brier(y: Vector, scores: Vector) -> Vector:
+    """Squared distance from the certain answer; of several classes the sum over them, between 0 and 2."""
+    import numpy as np
+
+    if scores.ndim > 1:
+        certain = np.arange(scores.shape[1]) == y[:, None]
+        return ((certain - scores) ** 2).sum(axis=1)
+    return (y - scores) ** 2
 
 
 METRICS = {
@@ -119,9 +166,16 @@ METRICS = {
         Metric("roc_auc", True, _roc_auc),
         Metric("average_precision", True, _average_precision),
         Metric("log_loss", False, _mean_of(_log_loss)),
-        Metric("brier", False, _mean_of(lambda y, scores: (y - scores) ** 2)),
+        Metric("brier", False, _mean_of(_brier)),
+        Metric("accuracy", True, _mean_of(lambda y, scores: scores.argmax(axis=1) == y)),
+        Metric("f1_macro", True, _f1_macro),
+        Metric("roc_auc_ovr", True, _roc_auc_ovr),
         Metric("rmse", False, _mean_of(lambda y, scores: (y - scores) ** 2, math.sqrt)),
         Metric("mae", False, _mean_of(lambda y, scores: abs(y - scores))),
     )
 }
-TASK_METRICS = {"binary": ("roc_auc", "average_precision", "log_loss", "brier"), "regression": ("rmse", "mae")}
+TASK_METRICS: dict[str, tuple[MetricName, ...]] = {
+    "binary": ("roc_auc", "average_precision", "log_loss", "brier"),
+    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr", "brier"),
+    "regression": ("rmse", "mae"),
+}
