@@ -1,4 +1,4 @@
-"""Fit a candidate: train rows teach, validation rows stop, test rows are scored once at the end."""
+"""Fit a candidate: train rows teach, validation rows stop and choose. The test rows are for the evaluation alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
 from mlops_assets.training.labels import labels
 from mlops_assets.training.pipeline import preprocessing
+from mlops_assets.training.rounds import after_each_round, named_losses
 from mlops_assets.training.rows import LearningRows, learning_rows
 from mlops_assets.training.split import PARTS, Split, newest, split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
     Vector = np.ndarray[Any, Any]
+    Search = Callable[[LearningRows, Recipe], Recipe]
+    OnRound = Callable[[int, Mapping[str, float]], bool]
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class Fitted:
 
     Attributes:
         recipe: Frozen: the number of rounds is the one that early stopping chose.
-        metrics: `<part>_<metric>` of validation and test, and `<part>_rows`.
+        metrics: `validation_<metric>`, and `<part>_rows`.
         curves: Loss of each boosting round, `<part>_<loss>`; empty for other estimators.
-        test_labels: Labels of the test rows.
-        test_scores: Scores of the test rows.
+        validation_labels: Labels of the validation rows.
+        validation_scores: Scores of the validation rows, as the finished pipeline gives them.
         trained_through: Newest prediction time that the fit looked at (train or validation).
     """
 
@@ -62,8 +65,8 @@ class Fitted:
     split: Split
     metrics: Mapping[str, float]
     curves: Mapping[str, Sequence[float]]
-    test_labels: Vector
-    test_scores: Vector
+    validation_labels: Vector
+    validation_scores: Vector
     trained_through: datetime
 
 
@@ -76,6 +79,7 @@ def train(
     split_spec: SplitSpec,
     spec: TrainingSpec,
     label_delay: timedelta,
+    search: Search | None = None,
 ) -> Fitted:
     """Split a training set by time and fit on it; the same input gives the same bytes.
 
@@ -83,28 +87,36 @@ def train(
         table: A training set: `prediction_time`, `label` and a column for each feature.
         features: Kind of each feature, in the model's order.
         label_delay: How long a label may take to arrive (see `split`).
+        search: See `fit`.
 
     Raises:
         MlopsError: The rows or the estimator do not allow it (`training.errors`).
     """
     parts = split(table, split_spec, task=task, label_delay=label_delay)
-    return fit(table, signature=Signature(features, task, tuple(request_inputs)), spec=spec, split=parts)
+    signature = Signature(features, task, tuple(request_inputs))
+    return fit(table, signature=signature, spec=spec, split=parts, search=search)
 
 
-def fit(table: pa.Table, *, signature: Signature, spec: TrainingSpec, split: Split) -> Fitted:
-    """Fit on the train rows of `split`, stop on its validation rows, score its test rows."""
-    y = labels(table, signature.task)
-    learned = learn(learning_rows(table, split, signature), recipe_of(spec))
-    scores = {part: score(learned.pipeline, table.take(getattr(split, part)), signature) for part in PARTS[1:]}
+def fit(
+    table: pa.Table, *, signature: Signature, spec: TrainingSpec, split: Split, search: Search | None = None
+) -> Fitted:
+    """Fit on the train rows of `split` and stop on its validation rows; its test rows are counted, never looked at.
+
+    Args:
+        search: Chooses the recipe to learn, given the learning rows and the recipe of the file.
+    """
+    rows, recipe = learning_rows(table, split, signature), recipe_of(spec)
+    learned = learn(rows, search(rows, recipe) if search else recipe)
+    scores = score(learned.pipeline, table.take(split.validation), signature)
     return Fitted(
         pipeline=learned.pipeline,
         signature=signature,
         recipe=learned.recipe,
         split=split,
-        metrics=_metrics(y, scores, split, signature.task),
+        metrics=_metrics(rows.validation.y, scores, split, signature.task),
         curves=learned.curves,
-        test_labels=y[split.test],
-        test_scores=scores["test"],
+        validation_labels=rows.validation.y,
+        validation_scores=scores,
         trained_through=newest(table.take(split.validation)),
     )
 
@@ -118,8 +130,13 @@ def refit(table: pa.Table, recipe: Recipe, *, signature: Signature) -> Pipeline:
     return Pipeline(steps).fit(feature_frame(table, signature), labels(table, signature.task))
 
 
-def learn(rows: LearningRows, recipe: Recipe) -> Learned:
-    """Fit a recipe on the train rows; the validation rows stop it."""
+def learn(rows: LearningRows, recipe: Recipe, *, on_round: OnRound | None = None) -> Learned:
+    """Fit a recipe on the train rows; the validation rows stop it.
+
+    Args:
+        on_round: Called after each boosting round with its number, from 0, and the losses of it, `<part>_<loss>`; the
+            training stops when it returns True.
+    """
     from sklearn.pipeline import Pipeline
 
     estimator = make_estimator(recipe, rows.signature.task)
@@ -128,30 +145,22 @@ def learn(rows: LearningRows, recipe: Recipe) -> Learned:
     curves: dict[str, list[float]] = {}
     if recipe.is_xgboost:
         watched = [(train, rows.train.y), (prepare.transform(rows.validation.frame), rows.validation.y)]
-        estimator.set_params(early_stopping_rounds=recipe.early_stopping_rounds)
+        callbacks = [after_each_round(on_round)] if on_round else None
+        estimator.set_params(early_stopping_rounds=recipe.early_stopping_rounds, callbacks=callbacks)
         estimator.fit(*watched[0], eval_set=watched, verbose=False)
-        recipe, curves = _stopped(recipe, estimator), _curves(estimator)
+        estimator.set_params(callbacks=None)  # they are no part of the model
+        recipe, curves = _stopped(recipe, estimator), named_losses(estimator.evals_result())
     else:
         estimator.fit(train, rows.train.y)
     return Learned(Pipeline([("preprocessing", prepare), ("estimator", estimator)]), recipe, curves)
 
 
 def _stopped(recipe: Recipe, estimator: Any) -> Recipe:
-    if recipe.early_stopping_rounds is None:
-        return recipe
-    rounds = {"n_estimators": estimator.best_iteration + 1}
-    return replace(recipe, params={**recipe.params, **rounds}, early_stopping_rounds=None)
+    stops = recipe.early_stopping_rounds is not None
+    rounds = estimator.best_iteration + 1 if stops else estimator.get_booster().num_boosted_rounds()
+    return replace(recipe, params={**recipe.params, "n_estimators": rounds}, early_stopping_rounds=None)
 
 
-def _curves(estimator: Any) -> dict[str, list[float]]:
-    histories = zip(PARTS, estimator.evals_result().values(), strict=False)
-    return {f"{part}_{name}": list(values) for part, losses in histories for name, values in losses.items()}
-
-
-def _metrics(y: Vector, scores: Mapping[str, Vector], split: Split, task: Task) -> dict[str, float]:
+def _metrics(y: Vector, scores: Vector, split: Split, task: Task) -> dict[str, float]:
     rows = {f"{part}_rows": float(len(getattr(split, part))) for part in PARTS}
-    return rows | {
-        f"{part}_{name}": METRICS[name](y[getattr(split, part)], scores[part])
-        for part in scores
-        for name in TASK_METRICS[task]
-    }
+    return rows | {f"validation_{name}": METRICS[name](y, scores) for name in TASK_METRICS[task]}

@@ -1,4 +1,4 @@
-"""Pictures of a candidate on its test rows, as small PNG bytes."""
+"""Pictures of a candidate on its validation rows, as small PNG bytes."""
 
 from __future__ import annotations
 
@@ -71,28 +71,30 @@ def _png(draw: Callable[[Any, Fitted], None], fitted: Fitted) -> bytes:
 def _roc(axes: Any, fitted: Fitted) -> None:
     from sklearn.metrics import roc_curve
 
-    false_alarms, hits, _ = roc_curve(fitted.test_labels, fitted.test_scores)
+    false_alarms, hits, _ = roc_curve(fitted.validation_labels, fitted.validation_scores)
     axes.plot(false_alarms, hits)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    title = f"ROC on test rows, area {fitted.metrics['test_roc_auc']:.3f}"
+    title = f"ROC on validation rows, area {fitted.metrics['validation_roc_auc']:.3f}"
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
 
 
 def _calibration(axes: Any, fitted: Fitted) -> None:
     from sklearn.calibration import calibration_curve
 
-    observed, predicted = calibration_curve(fitted.test_labels, fitted.test_scores, n_bins=10, strategy="quantile")
+    observed, predicted = calibration_curve(
+        fitted.validation_labels, fitted.validation_scores, n_bins=10, strategy="quantile"
+    )
     axes.plot(predicted, observed, marker="o")
     axes.axline((0, 0), slope=1, color="grey", linestyle=":")
-    axes.set(xlabel="mean score", ylabel="observed share", title="Calibration on test rows")
+    axes.set(xlabel="mean score", ylabel="observed share", title="Calibration on validation rows")
 
 
 def _residuals(axes: Any, fitted: Fitted) -> None:
-    step = max(1, len(fitted.test_labels) // POINTS)
-    scores = fitted.test_scores[::step]
-    axes.plot(scores, fitted.test_labels[::step] - scores, ".", markersize=2)
+    step = max(1, len(fitted.validation_labels) // POINTS)
+    scores = fitted.validation_scores[::step]
+    axes.plot(scores, fitted.validation_labels[::step] - scores, ".", markersize=2)
     axes.axhline(0, color="grey", linestyle=":")
-    axes.set(xlabel="prediction", ylabel="label - prediction", title="Residuals on test rows")
+    axes.set(xlabel="prediction", ylabel="label - prediction", title="Residuals on validation rows")
 
 
 def _curves(axes: Any, fitted: Fitted) -> None:

@@ -1,6 +1,7 @@
 """Fitting: deterministic, blind to the test rows, and scored as scikit-learn would."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,14 +14,16 @@ from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.predictor.signature import Kind, Signature, Task
 from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
-from mlops_assets.training.fit import fit, refit, train
+from mlops_assets.training.fit import fit, learn, refit, train
 from mlops_assets.training.plots import importances, plots
+from mlops_assets.training.rows import learning_rows
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
+from mlops_assets.training.split import PARTS
 
 FEATURES: dict[str, Kind] = {"size": "numeric", "flow": "numeric", "colour": "categorical"}
 
 
-def _train(table, task: Task = "binary", features=FEATURES, **spec):
+def _train(table, task: Task = "binary", features=FEATURES, search=None, **spec):
     return train(
         table,
         task=task,
@@ -29,6 +32,7 @@ def _train(table, task: Task = "binary", features=FEATURES, **spec):
         split_spec=SplitSpec(),
         spec=TrainingSpec(**spec),
         label_delay=timedelta(days=2),
+        search=search,
     )
 
 
@@ -54,18 +58,50 @@ def test_test_rows_do_not_reach_the_model(table):
     flipped = pa.array(np.where(is_test, ~table["label"].to_numpy(), table["label"].to_numpy()))
     other = _train(table.set_column(table.column_names.index("label"), "label", flipped))
     assert _booster(other.pipeline) == _booster(clean.pipeline)
-    assert other.metrics["test_roc_auc"] == pytest.approx(1 - clean.metrics["test_roc_auc"])
+    assert (other.metrics, other.curves) == (clean.metrics, clean.curves)
+    assert not [name for name in clean.metrics if name.startswith("test_") and name != "test_rows"]
 
 
 def test_metrics_are_those_of_scikit_learn(table):
     fitted = _train(table)
-    for part, rows in (("validation", fitted.split.validation), ("test", fitted.split.test)):
-        y, some = table["label"].to_numpy()[rows], table.take(rows)
-        scores = fitted.pipeline.predict_proba(feature_frame(some, fitted.signature))[:, 1].astype(float)
-        assert fitted.metrics[f"{part}_roc_auc"] == pytest.approx(roc_auc_score(y, scores))
-        assert fitted.metrics[f"{part}_log_loss"] == pytest.approx(log_loss(y, scores))
-        assert fitted.metrics[f"{part}_rows"] == len(rows)
-    assert fitted.metrics["test_roc_auc"] > 0.9  # the signal is strong
+    rows = fitted.split.validation
+    y, some = table["label"].to_numpy()[rows], table.take(rows)
+    scores = fitted.pipeline.predict_proba(feature_frame(some, fitted.signature))[:, 1].astype(float)
+    assert fitted.metrics["validation_roc_auc"] == pytest.approx(roc_auc_score(y, scores))
+    assert fitted.metrics["validation_log_loss"] == pytest.approx(log_loss(y, scores))
+    assert fitted.metrics["validation_roc_auc"] > 0.9  # the signal is strong
+    assert [fitted.metrics[f"{part}_rows"] for part in PARTS] == [len(getattr(fitted.split, part)) for part in PARTS]
+    np.testing.assert_array_equal(fitted.validation_labels, y)
+    np.testing.assert_array_equal(fitted.validation_scores, scores)
+
+
+def test_a_search_gets_the_learning_rows_and_chooses_the_recipe(table):
+    seen = []
+
+    def search(rows, recipe):
+        seen.append((rows, recipe))
+        return replace(recipe, params={"n_estimators": 3})
+
+    fitted = _train(table, search=search)
+    [(rows, recipe)] = seen
+    assert recipe == recipe_of(TrainingSpec())
+    assert [len(part.y) for part in (rows.train, rows.validation)] == [
+        len(fitted.split.train),
+        len(fitted.split.validation),
+    ]
+    assert fitted.recipe.params == {"n_estimators": 3}
+
+
+def test_each_round_is_told_and_may_be_the_last(table):
+    rows, told = learning_rows(table, _train(table).split, Signature(FEATURES, "binary")), []
+    recipe = recipe_of(TrainingSpec(early_stopping_rounds=None, params={"n_estimators": 9}))
+    whole = learn(rows, recipe)
+    learned = learn(rows, recipe, on_round=lambda number, losses: told.append((number, losses)) or number == 4)
+    assert [number for number, _ in told] == [0, 1, 2, 3, 4]
+    for name in ("train_logloss", "validation_logloss"):
+        assert [losses[name] for _, losses in told] == learned.curves[name] == list(whole.curves[name][:5])
+    assert learned.recipe.params["n_estimators"] == 5
+    assert learned.pipeline[-1].get_params()["callbacks"] is None
 
 
 def test_the_recipe_keeps_the_rounds_that_early_stopping_chose(table):
@@ -100,7 +136,9 @@ def test_a_scikit_learn_model_equals_one_made_by_hand(table):
     x = np.column_stack([scaled, frame["colour"] == "green", frame["colour"] == "red"])
     y = table["label"].to_numpy()
     by_hand = LogisticRegression(C=0.5, random_state=0).fit(x[fitted.split.train], y[fitted.split.train])
-    np.testing.assert_allclose(fitted.test_scores, by_hand.predict_proba(x[fitted.split.test])[:, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        fitted.validation_scores, by_hand.predict_proba(x[fitted.split.validation])[:, 1], atol=1e-6
+    )
     assert not fitted.curves
 
 
@@ -110,8 +148,8 @@ def test_regression():
     times = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=1.2 * i) for i in range(count)]
     table = pa.table({"prediction_time": times, "size": size, "label": 3 * size + rng.normal(size=count)})
     fitted = _train(table, "regression", {"size": "numeric"})
-    expected = root_mean_squared_error(table["label"].to_numpy()[fitted.split.test], fitted.test_scores)
-    assert fitted.metrics["test_rmse"] == pytest.approx(expected)
+    expected = root_mean_squared_error(table["label"].to_numpy()[fitted.split.validation], fitted.validation_scores)
+    assert fitted.metrics["validation_rmse"] == pytest.approx(expected)
     assert expected < 1.5
     assert set(plots(fitted)) == {"residuals", "curves", "importance"}
 
@@ -126,7 +164,7 @@ def test_rows_in_another_order_are_split_alike(table):
 def test_a_missing_category_and_an_empty_column_are_no_obstacle(table):
     hollow = table.set_column(3, "flow", pa.nulls(table.num_rows, pa.float64()))
     fitted = _train(hollow)
-    assert fitted.metrics["test_roc_auc"] > 0.9
+    assert fitted.metrics["validation_roc_auc"] > 0.9
     assert importances(fitted)["flow"] == 0
 
 
