@@ -72,6 +72,25 @@ def test_a_failing_run_does_not_stain_the_next(tracking):
     assert first.client.get_run(first.run_id).data.metrics == {}
 
 
+def test_children_of_a_run_are_nested_and_closed_each_with_its_own_status(tracking):
+    def fail():
+        raise ZeroDivisionError
+
+    with tracking.run("delay", tags={}) as parent:
+        with parent.child("trial 0", tags={"trial": "0"}) as good:
+            good.log_metrics({"auc": 0.5})
+        with pytest.raises(ZeroDivisionError), parent.child("trial 1", tags={}) as bad:
+            fail()
+        assert _status(tracking, parent.run_id) == "RUNNING"
+    assert [_status(tracking, run.run_id) for run in (parent, good, bad)] == ["FINISHED", "FINISHED", "FAILED"]
+    info = good.client.get_run(good.run_id)
+    assert (info.info.run_name, info.info.experiment_id) == ("trial 0", parent.experiment_id)
+    assert (info.data.tags["mlflow.parentRunId"], info.data.tags["trial"]) == (parent.run_id, "0")
+    assert info.data.metrics == {"auc": 0.5}
+    assert good.url == parent.url.replace(parent.run_id, good.run_id)
+    assert parent.client.get_run(parent.run_id).data.metrics == {}
+
+
 def test_curves_keep_every_step_and_batches_pass_the_limits(tracking):
     with tracking.run("delay", tags={}) as run:
         run.log_metrics({"loss": [1 / (i + 1) for i in range(1500)], "auc": 0.7})

@@ -1,0 +1,138 @@
+"""One run of MLflow, held by its id: what is written to it can land in no other.
+
+Add here: what a stage writes to or reads from a run. Keep out: what it means, and how a run is found (`tracking`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.lake.files import read_bytes
+from mlops_assets.lake.uris import is_local, join, local_path, scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log_batch
+RUN_NAME, PARENT_RUN_ID = "mlflow.runName", "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One run. Its id is the candidate id.
+
+    Attributes:
+        root: Where its artefacts are: a plain absolute path or an `s3://` URI.
+        url: Its page in the MLflow UI.
+    """
+
+    client: MlflowClient
+    run_id: str
+    root: str
+    url: str
+    started_ms: int
+    experiment_id: str = ""
+
+    @contextmanager
+    def child(self, name: str, *, tags: Mapping[str, str]) -> Generator[TrackedRun]:
+        """Open a run below this one, such as a trial of tuning, and close it like `Tracking.run` does."""
+        nested = {**tags, RUN_NAME: name, PARENT_RUN_ID: self.run_id}
+        pages = self.url.removesuffix(f"/{self.run_id}")
+        with opened_run(self.client, self.experiment_id, tags=nested, pages=pages) as run:
+            yield run
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        for batch in _batches([Param(name, str(value)) for name, value in params.items()], PARAMS_PER_CALL):
+            self.client.log_batch(self.run_id, params=batch)
+
+    def log_metrics(self, metrics: Mapping[str, float | Sequence[float]]) -> None:
+        """Log numbers; a sequence is a curve, one step per value. All carry the time at which the run started."""
+        from mlflow.entities import Metric
+
+        series = {name: [value] if isinstance(value, int | float) else value for name, value in metrics.items()}
+        points = [
+            Metric(name, float(value), self.started_ms, step)
+            for name, values in series.items()
+            for step, value in enumerate(values)
+        ]
+        for batch in _batches(points, METRICS_PER_CALL):
+            self.client.log_batch(self.run_id, metrics=batch)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        for batch in _batches([RunTag(name, str(value)) for name, value in tags.items()], PARAMS_PER_CALL):
+            self.client.log_batch(self.run_id, tags=batch)
+
+    def tags(self) -> dict[str, str]:
+        return dict(self.client.get_run(self.run_id).data.tags)
+
+    def log_dataset(self, name: str, *, digest: str, uri: str) -> None:
+        """Name the data that the run read; MLflow keeps 36 characters of the digest."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        dataset = Dataset(name, digest[:36], "local" if is_local(uri) else scheme(uri), uri)
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [])])
+
+    def log_folder(self, folder: Path, artifact_path: str | None = None) -> None:
+        """Copy everything inside `folder` to the run's artefacts, under `artifact_path`."""
+        self.client.log_artifacts(self.run_id, str(folder), artifact_path)
+
+    def log_bytes(self, name: str, data: bytes) -> None:
+        """Write one artefact; `name` may have folders."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            self.log_folder(Path(folder))
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Read one artefact; None if the run has none of that name."""
+        try:
+            return read_bytes(self.artifact_uri(name))
+        except FileNotFoundError:
+            return None
+
+    def artifact_uri(self, path: str) -> str:
+        """Return where an artefact is: a plain absolute path or an `s3://` URI."""
+        return join(self.root, path)
+
+
+@contextmanager
+def opened_run(
+    client: MlflowClient, experiment_id: str, *, tags: Mapping[str, str], pages: str
+) -> Generator[TrackedRun]:
+    """Open a run and close it whatever happens: FINISHED, FAILED (error) or KILLED (interrupted)."""
+    run, status = tracked(client, client.create_run(experiment_id, tags=dict(tags)), pages=pages), "KILLED"
+    try:
+        yield run
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        client.set_terminated(run.run_id, status)
+
+
+def tracked(client: MlflowClient, run: Run, *, pages: str) -> TrackedRun:
+    """Hold a run that exists.
+
+    Args:
+        pages: Where a browser finds the runs of its experiment.
+    """
+    info, uri = run.info, str(run.info.artifact_uri)
+    root = str(local_path(uri)) if is_local(uri) else uri
+    return TrackedRun(client, info.run_id, root, f"{pages}/{info.run_id}", info.start_time, info.experiment_id)
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
