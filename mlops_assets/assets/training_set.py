@@ -101,7 +101,7 @@ def _metadata(built: "TrainingSet", saved: "SavedTrainingSet") -> dict[str, Any]
         "pending": manifest.labels.pending,
         "censored": manifest.labels.censored,
         "held_rows": manifest.labels.held,
-        "held_windows": ", ".join(manifest.held),
+        "held_windows": ", ".join(window.key for window in manifest.held_windows),
         "sources": table(("raw table", "Delta version"), sorted(manifest.sources.items())),
         "features": table(("feature", "kind"), list(manifest.features.items())),
     }

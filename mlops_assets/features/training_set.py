@@ -23,6 +23,7 @@ from mlops_assets.lake.engine import connect
 from mlops_assets.lake.files import exists, read_bytes, write_bytes
 from mlops_assets.lake.identity import identity
 from mlops_assets.lake.uris import join
+from mlops_assets.lake.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.features.definition import VectorDefinition
-    from mlops_assets.lake.windows import Window
 
 DATA, MANIFEST = "data.parquet", "manifest.json"
 LIBRARIES = ("duckdb", "numpy", "pyarrow")
@@ -74,6 +74,8 @@ class Manifest:
         features: Kind of each feature, in the model's order.
         sources: Delta version read of each `source/table` of the spine.
         views: What was read of each view.
+        held_windows: Windows whose rows were left out.
+        window_days: See `build_training_set`.
     """
 
     sha256: str
@@ -85,9 +87,10 @@ class Manifest:
     request_sha256: str | None
     sources: dict[str, int]
     views: dict[str, ViewVersion]
-    held: tuple[str, ...]
     libraries: dict[str, str]
-    schema_version: int = 1
+    held_windows: tuple[Window, ...] = ()
+    window_days: float | None = None
+    schema_version: int = 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,13 @@ class SavedTrainingSet:
 
 
 def build_training_set(
-    definition: VectorDefinition, *, lake: str, as_of: datetime, held: Sequence[Window], window_days: float | None
+    definition: VectorDefinition,
+    *,
+    lake: str,
+    as_of: datetime,
+    held: Sequence[Window],
+    window_days: float | None,
+    pinned: Manifest | None = None,
 ) -> TrainingSet:
     """Join the labelled rows of the spine with their features as they were known at prediction time.
 
@@ -116,6 +125,7 @@ def build_training_set(
     Args:
         held: Windows to leave out.
         window_days: Take only this many days before the end; all if None.
+        pinned: Read the tables at the versions that this manifest names; the newest if None.
 
     Raises:
         NoLabelledRows: Nothing is left to train on.
@@ -123,14 +133,14 @@ def build_training_set(
     """
     end = as_of - timedelta(days=definition.spine.label_timeout_days)
     with connect() as con:
-        sources = open_sources(con, lake, definition.spine.sources)
+        sources = open_sources(con, lake, definition.spine.sources, versions=pinned.sources if pinned else None)
         spine = read_spine(con, definition, column="prediction_time", start=None, end=as_of)
         start = end - timedelta(days=window_days) if window_days else None
         rows, counts = labelled_rows(con, spine, definition, start=start, end=end, held=held)
         del spine  # as large as the rows that are left
         if not rows.num_rows:
             raise NoLabelledRows(as_of, counts)
-        views = open_views(con, lake, definition)
+        views = open_views(con, lake, definition, versions=_view_versions(pinned))
         vectors = assemble(con, rows, definition, [view.joined for view in views])
     table = vectors.table
     features: dict[str, Kind] = {name: _kind(table, name) for name in vectors.features}
@@ -144,8 +154,9 @@ def build_training_set(
         request_sha256=definition.request.sha256,
         sources=sources,
         views={v.joined.spec.name: ViewVersion(v.version, v.definition, v.sources) for v in views},
-        held=tuple(window.key for window in held),
         libraries={name: version(name) for name in LIBRARIES},
+        held_windows=tuple(held),
+        window_days=window_days,
     )
     return TrainingSet(table, manifest)
 
@@ -153,7 +164,8 @@ def build_training_set(
 def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
     """Keep a training set under its identity: the same set is kept once, what is broken of it is written again.
 
-    The manifest is written last, so a set without one is never read.
+    The manifest is written last, so a set without one is never read. That of a set which is there already is written again
+    as it is: its age tells retention when somebody last wanted the set.
     """
     import io
 
@@ -161,7 +173,9 @@ def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
 
     sha256 = training_set.manifest.sha256
     uri = join(lake, "training_sets", model, sha256[:16])
-    if not _is_whole(uri):
+    if _is_whole(uri):
+        write_bytes(join(uri, MANIFEST), read_bytes(join(uri, MANIFEST)))
+    else:
         buffer = io.BytesIO()
         pq.write_table(training_set.table, buffer, compression="zstd")
         write_bytes(join(uri, DATA), buffer.getvalue())
@@ -189,6 +203,10 @@ def load(uri: str) -> TrainingSet:
     if found != manifest.sha256:
         raise CorruptTrainingSet(uri, found=f"rows with sha256 {found}", required=f"sha256 {manifest.sha256}")
     return TrainingSet(table, manifest)
+
+
+def _view_versions(pinned: Manifest | None) -> dict[str, int]:
+    return {name: read.version for name, read in pinned.views.items()} if pinned else {}
 
 
 def _is_whole(uri: str) -> bool:

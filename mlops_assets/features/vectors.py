@@ -16,7 +16,7 @@ from mlops_assets.lake import tables
 from mlops_assets.lake.engine import attach, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
@@ -107,14 +107,24 @@ def assemble(
     return Vectors(table, (*features, *computed.column_names))
 
 
-def open_views(con: duckdb.DuckDBPyConnection, lake: str, definition: VectorDefinition) -> list[OpenView]:
-    """Attach the newest table of every view of a definition.
+def open_views(
+    con: duckdb.DuckDBPyConnection,
+    lake: str,
+    definition: VectorDefinition,
+    *,
+    versions: Mapping[str, int] | None = None,
+) -> list[OpenView]:
+    """Attach the table of every view of a definition.
+
+    Args:
+        versions: Version to read, by view; the newest of those that are left out.
 
     Raises:
-        TableNotFound: A view was never materialised.
+        TableNotFound: A view was never materialised, or not that version of it.
         StaleView: Its table was computed by another definition.
     """
-    return [_open_view(con, lake, definition, view) for view in definition.views]
+    pinned = versions or {}
+    return [_open_view(con, lake, definition, view, pinned.get(view.spec.name)) for view in definition.views]
 
 
 def window_vectors(definition: VectorDefinition, *, lake: str, window: Window) -> pa.Table:
@@ -126,9 +136,11 @@ def window_vectors(definition: VectorDefinition, *, lake: str, window: Window) -
         return assemble(con, spine, definition, [view.joined for view in views]).table
 
 
-def _open_view(con: duckdb.DuckDBPyConnection, lake: str, definition: VectorDefinition, view: View) -> OpenView:
+def _open_view(
+    con: duckdb.DuckDBPyConnection, lake: str, definition: VectorDefinition, view: View, version: int | None
+) -> OpenView:
     uri = view_uri(lake, view.spec.name)
-    snapshot = tables.snapshot(uri)
+    snapshot = tables.snapshot(uri, version)
     facts = tables.commit_properties(uri, snapshot.version)
     if facts.get(DEFINITION) != view.definition:
         raise StaleView(view.spec.name, found=facts.get(DEFINITION), required=view.definition)
