@@ -57,6 +57,7 @@ class Fitted:
         validation_labels: Labels of the validation rows.
         validation_scores: Scores of the validation rows, as the finished pipeline gives them.
         trained_through: Newest prediction time that the fit looked at (train or validation).
+        asked: The recipe as it went into the fit: with it and the same rows, the same bytes come out.
     """
 
     pipeline: Pipeline
@@ -68,6 +69,7 @@ class Fitted:
     validation_labels: Vector
     validation_scores: Vector
     trained_through: datetime
+    asked: Recipe
 
 
 def train(
@@ -106,7 +108,8 @@ def fit(
         search: Chooses the recipe to learn, given the learning rows and the recipe of the file.
     """
     rows, recipe = learning_rows(table, split, signature), recipe_of(spec)
-    learned = learn(rows, search(rows, recipe) if search else recipe)
+    asked = search(rows, recipe) if search else recipe
+    learned = learn(rows, asked)
     scores = score(learned.pipeline, table.take(split.validation), signature)
     return Fitted(
         pipeline=learned.pipeline,
@@ -118,6 +121,7 @@ def fit(
         validation_labels=rows.validation.y,
         validation_scores=scores,
         trained_through=newest(table.take(split.validation)),
+        asked=asked,
     )
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     Rows = np.ndarray[Any, Any]
 
 PARTS = ("train", "validation", "test")
+BOUNDS = ("train_until", "validation_after", "validation_until", "test_after")
 LEAST_ROWS = 50
 UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Split:
 
     Attributes:
         train_until: Train rows are predicted at this time or before.
+        validation_after: Validation rows are predicted after this time.
+        validation_until: Validation rows are predicted at this time or before.
         test_after: Test rows are predicted after this time.
     """
 
@@ -36,6 +40,8 @@ class Split:
     validation: Rows
     test: Rows
     train_until: datetime
+    validation_after: datetime
+    validation_until: datetime
     test_after: datetime
 
 
@@ -65,7 +71,22 @@ def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelt
     parts = [np.flatnonzero((times > low) & (times <= high)) for low, high in bounds]
     for name, rows, (low, high) in zip(PARTS, parts, bounds, strict=True):
         _require(name, y[rows], task, interval=f"{_time(low):%Y-%m-%d %H:%M} to {_time(high):%Y-%m-%d %H:%M}")
-    return Split(*parts, train_until=_time(train_to), test_after=_time(test_from))
+    return Split(*parts, *map(_time, (train_to, validation_from, validation_to, test_from)))
+
+
+def split_at(table: pa.Table, *bounds: datetime) -> Split:
+    """Divide a training set as it was divided before.
+
+    Args:
+        bounds: Those of that split, in the order of `BOUNDS`.
+    """
+    import numpy as np
+
+    times = prediction_times(table)
+    train_until, validation_after, validation_until, test_after = ((one - UNIX_EPOCH) // MICROSECOND for one in bounds)
+    is_validation = (times > validation_after) & (times <= validation_until)
+    parts = map(np.flatnonzero, (times <= train_until, is_validation, times > test_after))
+    return Split(*parts, *bounds)
 
 
 def prediction_times(table: pa.Table) -> Rows:
@@ -88,7 +109,7 @@ def _require(part: str, y: Rows, task: Task, *, interval: str) -> None:
 
 
 def _micros(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1)
+    return duration // MICROSECOND
 
 
 def _time(micros: int) -> datetime:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.training.errors import AllCensored, SingleClassWindow, TooFewRows, WrongLabel
 from mlops_assets.training.spec import SplitSpec
-from mlops_assets.training.split import LEAST_ROWS, split
+from mlops_assets.training.split import BOUNDS, LEAST_ROWS, split, split_at
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NO_DELAY = timedelta(0)
@@ -97,3 +97,13 @@ def test_all_labels_censored(count):
 def test_labels_that_do_not_fit(labels, found):
     with pytest.raises(WrongLabel, match=found):
         split(_table([0, 1, 2], labels), SplitSpec(), task="binary", label_delay=NO_DELAY)
+
+
+@pytest.mark.parametrize("delay", [0, 2.5])
+def test_a_split_is_made_again_from_its_bounds(delay):
+    hours = np.random.default_rng(1).uniform(0, 24 * 100, 3000)
+    table = _table(hours, (hours.astype(int) % 2).astype(float))
+    first = split(table, SplitSpec(), task="binary", label_delay=timedelta(days=delay))
+    again = split_at(table, *(getattr(first, name) for name in BOUNDS))
+    for part in ("train", "validation", "test"):
+        assert getattr(first, part).tolist() == getattr(again, part).tolist() != []
