@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor import artifact
 from mlops_assets.predictor.golden import golden_rows
+from mlops_assets.predictor.outputs import output_columns
 from mlops_assets.predictor.scoring import score
-from mlops_assets.training.plots import importances, plots
+from mlops_assets.training.importance import importances
+from mlops_assets.training.plots import score_plots, training_plots
+from mlops_assets.training.split import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.fit import Fitted
     from mlops_assets.training.tracking import TrackedRun
 
-    ReferenceOf = Callable[[pa.Table, np.ndarray[Any, Any]], bytes]
+    ReferenceOf = Callable[[pa.Table, Mapping[str, pa.Array[Any]]], bytes]
 
 CANDIDATE = "candidate"
 
@@ -35,7 +37,8 @@ class Extras:
     Attributes:
         facts: Where it came from, such as `training_set` (a sha256); values that JSON can hold.
         request_source: Source of the request function.
-        reference_of: Makes the reference profile of monitoring from the training rows and the model's scores of them.
+        reference_of: Makes the reference profile of monitoring from the training rows and what the model says
+            of them (`predictor.outputs`).
     """
 
     facts: Mapping[str, Any]
@@ -68,10 +71,14 @@ def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: E
     Args:
         table: The training set that it was fitted on.
     """
-    recipe, split, pictures = fitted.recipe, fitted.split, plots(fitted)
+    recipe, split, signature = fitted.recipe, fitted.split, fitted.signature
+    shares = importances(fitted)
+    labels, scores = fitted.validation_labels, fitted.validation_scores
+    pictures = score_plots(labels, scores, task=signature.task, classes=signature.classes, part="validation")
+    pictures |= training_plots(fitted.curves, shares)
     run.log_params({"estimator": recipe.estimator, "seed": recipe.seed, **recipe.params})
-    shares = {f"importance/{name}": share for name, share in importances(fitted).items()}
-    run.log_metrics({**fitted.metrics, **fitted.curves, **shares})
+    importance = {f"importance/{name}": share for name, share in shares.items()}
+    run.log_metrics({**fitted.metrics, **fitted.curves, **importance})
     run.set_tags({f"mlops/{name}": str(value) for name, value in extras.facts.items()})
     with tempfile.TemporaryDirectory() as folder:
         for name, png in pictures.items():
@@ -80,9 +87,9 @@ def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: E
     training = {
         "candidate_id": run.run_id,
         "recipe": asdict(recipe),
+        "asked": asdict(fitted.asked),
         "trained_through": fitted.trained_through.isoformat(),
-        "train_until": split.train_until.isoformat(),
-        "test_after": split.test_after.isoformat(),
+        **{name: getattr(split, name).isoformat() for name in BOUNDS},
     }
     both = Extras({**extras.facts, **training}, extras.request_source, extras.reference_of)
     uri = log_model(run, CANDIDATE, fitted.pipeline, table, signature=fitted.signature, extras=both)
@@ -93,7 +100,9 @@ def log_model(
     run: TrackedRun, name: str, pipeline: Pipeline, table: pa.Table, *, signature: Signature, extras: Extras
 ) -> str:
     """Save a pipeline as the run's artefact `name` and return its URI."""
-    reference = extras.reference_of(table, score(pipeline, table, signature)) if extras.reference_of else None
+    reference = None
+    if extras.reference_of is not None:
+        reference = extras.reference_of(table, output_columns(score(pipeline, table, signature), signature))
     with tempfile.TemporaryDirectory() as folder:
         artifact.save(
             Path(folder),

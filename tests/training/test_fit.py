@@ -15,7 +15,7 @@ from mlops_assets.predictor.signature import Kind, Signature, Task
 from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
 from mlops_assets.training.fit import fit, learn, refit, train
-from mlops_assets.training.plots import importances, plots
+from mlops_assets.training.importance import importances
 from mlops_assets.training.rows import learning_rows
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
 from mlops_assets.training.split import PARTS
@@ -151,7 +151,6 @@ def test_regression():
     expected = root_mean_squared_error(table["label"].to_numpy()[fitted.split.validation], fitted.validation_scores)
     assert fitted.metrics["validation_rmse"] == pytest.approx(expected)
     assert expected < 1.5
-    assert set(plots(fitted)) == {"residuals", "curves", "importance"}
 
 
 def test_rows_in_another_order_are_split_alike(table):
@@ -195,27 +194,6 @@ def test_seed_and_threads_reach_any_estimator(table, estimator):
     made = make_estimator(recipe_of(TrainingSpec(estimator=estimator, seed=5, threads=2)), "binary")
     assert made.get_params()["random_state"] == 5
     assert made.get_params().get("n_jobs", 2) == 2
-
-
-def test_plots_are_small_pictures(table):
-    pictures = plots(_train(table))
-    assert set(pictures) == {"roc", "calibration", "curves", "importance"}
-    for png in pictures.values():
-        assert png.startswith(b"\x89PNG")
-        assert len(png) < 60_000
-
-
-def test_importance_falls_on_the_features_that_matter(table):
-    shares = importances(_train(table))
-    assert sum(shares.values()) == pytest.approx(1)
-    assert set(shares) == set(FEATURES)
-    assert min(shares, key=shares.__getitem__) == "flow"
-
-
-def test_importance_of_rare_categories_counts_for_their_feature(table):
-    rare = [f"rare {i}" if i % 100 == 0 else str(colour) for i, colour in enumerate(table["colour"].to_pylist())]
-    shares = importances(_train(table.set_column(4, "colour", pa.array(rare))))
-    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_fit_takes_a_split_that_was_made_before(table):
