@@ -43,7 +43,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
         tracking = mlflow.tracking()
         run = tracking.open_run(bound_candidate(context, model))
         training_set = load(run.tags()["mlops/training_set_uri"])
-        verdict = evaluate(
+        evaluated = evaluate(
             training_set.table,
             run,
             champion=_champion(lake, tracking, model),
@@ -52,6 +52,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
             reference_of=reference_of(model, training_set),
             now=machine.clock().now(),
         )
+        verdict = evaluated.verdict
         approved = isinstance(verdict, Approved)
         if not approved:
             note_verdict(context, "rejected")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.evaluation.baseline import baseline_scores
 from mlops_assets.evaluation.gate import TestRows, judge
+from mlops_assets.evaluation.reading import record_reading
 from mlops_assets.evaluation.sanity import refit_mean, refit_metric, serving_equality
 from mlops_assets.evaluation.verdict import REFIT, Approved, Verdict, decide, write_verdict
 from mlops_assets.predictor.artifact import load
+from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.candidate import CANDIDATE, Extras, log_model
 from mlops_assets.training.estimators import Recipe
 from mlops_assets.training.fit import refit
@@ -18,12 +21,15 @@ from mlops_assets.training.labels import labels
 from mlops_assets.training.split import UNIX_EPOCH, newest, prediction_times
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
     from mlops_assets.evaluation.spec import GateSpec
     from mlops_assets.predictor.artifact import Predictor
+    from mlops_assets.predictor.signature import Task
     from mlops_assets.training.candidate import ReferenceOf
     from mlops_assets.training.tracking import TrackedRun, Tracking
 
@@ -56,6 +62,18 @@ class NoTestRows(MlopsError):
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A verdict, and what else was seen on the test rows.
+
+    Attributes:
+        metrics: `test_<metric>` and `test_rows`; the run has them too.
+    """
+
+    verdict: Verdict
+    metrics: Mapping[str, float]
+
+
 def evaluate(
     table: pa.Table,
     run: TrackedRun,
@@ -65,8 +83,10 @@ def evaluate(
     refit_approved: bool,
     reference_of: ReferenceOf | None,
     now: datetime,
-) -> Verdict:
+) -> Evaluation:
     """Judge the candidate of `run`, store the verdict against the run, and return it.
+
+    The candidate scores its test rows here and nowhere else, and the reading is recorded before it happens.
 
     Args:
         table: The training set of the candidate; it is judged on the rows that its training set apart.
@@ -83,6 +103,7 @@ def evaluate(
     if not is_test.any():
         raise NoTestRows(run.run_id, newest_row=newest(table), test_after=_time(candidate, "test_after"))
     test, y = table.filter(is_test), labels(table, task)
+    notes = record_reading(run, test)
     rows = TestRows(
         y=y[is_test],
         candidate=candidate.predict(test),
@@ -91,13 +112,17 @@ def evaluate(
         baseline=baseline_scores(y[times <= _micros(candidate, "train_until")], test.num_rows),
         blocks=block_of_rows(test, gate.block),
     )
+    metrics = _test_metrics(rows, task)
+    run.log_metrics(metrics)
     seed = _recipe(candidate).seed
-    verdict = judge(run.run_id, rows, candidate_sha256=candidate.sha256, spec=gate, task=task, seed=seed, now=now)
+    verdict = judge(
+        run.run_id, rows, candidate_sha256=candidate.sha256, spec=gate, task=task, seed=seed, notes=notes, now=now
+    )
     if refit_approved and isinstance(verdict, Approved):
         uri, pipeline = _refit(run, candidate, table, reference_of)
         verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=gate.metric_for(task))
     write_verdict(run, verdict)
-    return verdict
+    return Evaluation(verdict, metrics)
 
 
 def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:
@@ -143,6 +168,11 @@ def _check_refit(
         serving_equality(pipeline, served, test),
         refit_sha256=served.sha256,
     )
+
+
+def _test_metrics(rows: TestRows, task: Task) -> dict[str, float]:
+    found = {f"test_{name}": METRICS[name](rows.y, rows.candidate) for name in TASK_METRICS[task]}
+    return {"test_rows": float(len(rows.y))} | found
 
 
 def _recipe(predictor: Predictor) -> Recipe:

@@ -65,6 +65,7 @@ def judge(
     spec: GateSpec,
     task: Task,
     seed: int,
+    notes: tuple[str, ...] = (),
     now: datetime,
 ) -> Verdict:
     """Approve the candidate only if it meets every criterion; a tie is no reason to change.
@@ -72,6 +73,7 @@ def judge(
     Args:
         candidate_sha256: Identity of the saved model that gave the scores.
         seed: Seed of the bootstrap.
+        notes: What a reader of the verdict should know besides.
         now: Time of the verdict.
     """
     import numpy as np
@@ -89,7 +91,7 @@ def judge(
         Evaluated(
             candidate_id=candidate_id,
             criteria=tuple(criteria),
-            notes=(FIRST_MODEL,) if rows.champion is None else (),
+            notes=(*notes, FIRST_MODEL) if rows.champion is None else notes,
             candidate_sha256=candidate_sha256,
             evaluated_at=now,
         )

@@ -35,7 +35,7 @@ def tracking(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def new_candidate(tracking, table):
-    def make(features=("size", "colour"), **spec):
+    def make(features=("size", "colour"), tracking=tracking, **spec):
         kinds: dict[str, Kind] = {"size": "numeric", "colour": "categorical"}
         with tracking.run("shop", tags={}) as run:
             fitted = train(

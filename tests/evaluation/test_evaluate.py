@@ -13,13 +13,16 @@ from mlops_assets.evaluation.spec import GateSpec
 from mlops_assets.evaluation.verdict import Approved, Rejected, read_verdict
 from mlops_assets.predictor.artifact import identity, load
 from mlops_assets.predictor.errors import CorruptArtifact
+from mlops_assets.training.tracking import Tracking
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 GATE = GateSpec(floor=0.6, replicates=200)
 
 
 def _evaluate(table, run, *, champion=None, gate=GATE, refit=False, reference_of=None):
-    return evaluate(table, run, champion=champion, gate=gate, refit_approved=refit, reference_of=reference_of, now=NOW)
+    return evaluate(
+        table, run, champion=champion, gate=gate, refit_approved=refit, reference_of=reference_of, now=NOW
+    ).verdict
 
 
 def test_it_judges_on_the_rows_that_training_set_apart(table, candidate):
@@ -30,6 +33,27 @@ def test_it_judges_on_the_rows_that_training_set_apart(table, candidate):
     scores = load(run.artifact_uri("candidate")).predict(test)
     assert floor.observed == pytest.approx(roc_auc_score(test["label"].to_numpy(), scores))
     assert verdict.candidate_sha256 == identity(run.artifact_uri("candidate"))
+
+
+def test_the_run_knows_how_often_its_test_rows_were_read(table, tmp_path, new_candidate):
+    fresh = Tracking(f"sqlite:///{tmp_path}/mlflow.db", "dev", f"{tmp_path}/artifacts")
+    (run, fitted), (later, _) = new_candidate(tracking=fresh), new_candidate(tracking=fresh)
+    assert not [name for name in run.client.get_run(run.run_id).data.metrics if name.startswith("test_roc")]
+
+    first, second = _evaluate(table, run), _evaluate(table, run)
+    after = _evaluate(table, later)
+
+    test = table.take(fitted.split.test)
+    times = test["prediction_time"].to_pylist()
+    assert run.tags()["mlops/test_reads"] == "2"
+    assert run.tags()["mlops/test_window"] == f"{min(times).isoformat()}/{max(times).isoformat()}"
+    assert first.notes == ("first model: there is no champion to compare with",)
+    assert second.notes[0] == "the test rows were read 2 times for this candidate"
+    assert after.notes[0].startswith("1 earlier candidates were judged on rows of this test window")
+    metrics = run.client.get_run(run.run_id).data.metrics
+    scores = load(run.artifact_uri("candidate")).predict(test)
+    assert metrics["test_roc_auc"] == pytest.approx(roc_auc_score(test["label"].to_numpy(), scores))
+    assert metrics["test_rows"] == test.num_rows
 
 
 def test_the_verdict_is_stored_against_the_run(table, candidate, tracking):
@@ -57,7 +81,7 @@ def test_a_weaker_champion_goes_and_may_have_fewer_features(table, candidate, ne
     weak, _ = new_candidate(features=("colour",))
     verdict = _evaluate(table, candidate[0], champion=load_judged(tracking, weak.run_id))
     assert isinstance(verdict, Approved)
-    assert verdict.notes == ()
+    assert not any("first model" in note for note in verdict.notes)
 
 
 def test_a_feature_that_only_the_champion_has_is_null_for_it(table, candidate, new_candidate):
@@ -76,7 +100,7 @@ def test_an_approved_recipe_is_fitted_again_on_all_rows(table, new_candidate):
     run, fitted = new_candidate()
     seen = []
     verdict = _evaluate(
-        table, run, refit=True, reference_of=lambda rows, scores: seen.append((rows, scores)) or b'{"again": 1}'
+        table, run, refit=True, reference_of=lambda rows, outputs: seen.append((rows, outputs)) or b'{"again": 1}'
     )
     assert isinstance(verdict, Approved)
     assert {"refit_metric", "refit_mean", "serving_equality"} <= {criterion.name for criterion in verdict.criteria}
@@ -87,7 +111,7 @@ def test_an_approved_recipe_is_fitted_again_on_all_rows(table, new_candidate):
     assert again.manifest.facts["training_set"] == "abc"
     assert again.request_features is not None
     assert again.reference_profile == {"again": 1}
-    assert (seen[0][0], seen[0][1].tolist()) == (table, again.predict(table).tolist())
+    assert (seen[0][0], seen[0][1]["score"].to_pylist()) == (table, again.predict(table).tolist())
 
 
 def test_a_rejected_candidate_is_not_fitted_again(table, new_candidate):
