@@ -66,12 +66,12 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
 
 
 def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":
-    """Return what makes a version's reference profile: its features and scores in each window of the training set."""
+    """Return what makes a version's reference profile: its features and outputs in each window of the training set."""
     from mlops_assets.monitoring.reference import build_reference
 
     windows = model.partitions.windows(training_set.manifest.as_of)
     kinds = training_set.manifest.features
-    return lambda table, scores: build_reference(table, scores, kinds, windows=windows).to_json()
+    return lambda table, outputs: build_reference(table, outputs, kinds, windows=windows).to_json()
 
 
 def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:

@@ -112,7 +112,7 @@ def quality_report_asset(model: Model) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from mlops_assets.monitoring.quality import assess_quality
         from mlops_assets.monitoring.store import MonitoringStore
-        from mlops_assets.predictions.labelled import labelled_window
+        from mlops_assets.predictions.labelled import classes_of_versions, labelled_window
 
         window = window_of(context)
         labelled = labelled_window(
@@ -123,7 +123,8 @@ def quality_report_asset(model: Model) -> dg.AssetsDefinition:
             label_timeout=model.label_timeout,
             now=machine.clock().now(),
         )
-        quality = assess_quality(labelled, task=model.spec.task, window=window.key)
+        classes = classes_of_versions(lake.state(), model.name, labelled) if model.spec.task == "multiclass" else None
+        quality = assess_quality(labelled, task=model.spec.task, window=window.key, classes=classes)
         uri = MonitoringStore(lake.root, model.name).write("quality", window.key, quality)
         return dg.MaterializeResult(metadata=_quality_metadata(quality, uri))
 

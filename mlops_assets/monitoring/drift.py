@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mlops_assets.monitoring.channel import FeatureDrift, assess_channel
+from mlops_assets.predictor.outputs import MONITORED, PREDICTED_CLASS, SCORE
 from mlops_assets.stats.profile import GridMismatch
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mlops_assets.stats.grid import Grid
     from mlops_assets.stats.profile import Profile
 
-SCORE = "score"  # the column of scores; it is monitored like a feature
 RECENT_WINDOWS = 3  # a lasting change shows in most of these; the first of them is compared with what came before all
 GAP = RECENT_WINDOWS - 1
 MIN_BASELINE = 4  # windows; a shorter baseline is one holiday
@@ -40,6 +40,7 @@ class DriftReport:
         history: Number of earlier distances behind each limit.
         features: One entry per monitored feature, largest PSI over limit first.
         score: The scores of the model, if the window has any.
+        predicted_class: The classes that a multiclass model predicted.
     """
 
     window: str
@@ -49,12 +50,14 @@ class DriftReport:
     history: int
     features: tuple[FeatureDrift, ...]
     score: FeatureDrift | None
+    predicted_class: FeatureDrift | None = None
     schema_version: int = 1
 
     @property
     def channels(self) -> tuple[FeatureDrift, ...]:
-        """Return the features, then the score if there is one."""
-        return self.features if self.score is None else (*self.features, self.score)
+        """Return the features, then what the model made of them, if it scored."""
+        outputs = (self.score, self.predicted_class)
+        return (*self.features, *(channel for channel in outputs if channel is not None))
 
     def to_json(self) -> bytes:
         """Return the report as JSON."""
@@ -100,16 +103,18 @@ def assess(
     channels = [
         assess_channel(name, profiles, slices, grid=grid, history=history, spec=spec, is_exogenous=name in exogenous)
         for name in (*grid.numeric, *grid.categorical)
-        if name != SCORE or _scored([*profiles[slices[-1]], current])
+        if name not in MONITORED or _is_present(name, [*profiles[slices[-1]], current])
     ]
+    outputs = {channel.name: channel for channel in channels if channel.name in MONITORED}
     return DriftReport(
         window=window,
         state=_state(channels, enough_history=history >= spec.min_history),
         rows=current.rows,
         baseline=tuple(key for key, _ in past[slices[-1]]),
         history=history,
-        features=tuple(sorted((c for c in channels if c.name != SCORE), key=_severity, reverse=True)),
-        score=next((c for c in channels if c.name == SCORE), None),
+        features=tuple(sorted((c for c in channels if c.name not in MONITORED), key=_severity, reverse=True)),
+        score=outputs.get(SCORE),
+        predicted_class=outputs.get(PREDICTED_CLASS),
     )
 
 
@@ -118,8 +123,8 @@ def _baseline(index: int, spec: MonitoringSpec) -> slice:
     return slice(max(0, index - GAP - spec.baseline_windows), index - GAP)
 
 
-def _scored(profiles: Sequence[Profile]) -> bool:
-    return SCORE in profiles[-1].numeric and all(part.numeric[SCORE].missing_share < 1 for part in profiles)
+def _is_present(name: str, profiles: Sequence[Profile]) -> bool:
+    return all(part.column(name).missing_share < 1 for part in profiles)
 
 
 def _state(channels: Sequence[FeatureDrift], *, enough_history: bool) -> Literal["ok", "insufficient", "alarm"]:

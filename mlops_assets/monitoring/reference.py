@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops_assets.monitoring.drift import SCORE
+from mlops_assets.predictor.outputs import MONITORED
 from mlops_assets.stats.grid import Grid, Kind, build_grid
 from mlops_assets.stats.profile import Profile, profile
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from mlops_assets.lake.windows import Window
@@ -44,21 +43,24 @@ class Reference:
 
 
 def build_reference(
-    table: pa.Table, scores: np.ndarray, kinds: Mapping[str, Kind], *, windows: Sequence[Window]
+    table: pa.Table, outputs: Mapping[str, pa.Array[Any]], kinds: Mapping[str, Kind], *, windows: Sequence[Window]
 ) -> Reference:
     """Choose the bins from training rows and count every whole training window on them.
 
     Args:
         table: Training rows with `prediction_time` and the features.
-        scores: The model's score of each row.
-        kinds: Features to monitor; the scores are added as one more.
+        outputs: What the model says of each row (`predictor.outputs`).
+        kinds: Features to monitor; the outputs that can be counted are added.
         windows: Windows to count; those that hold few of the rows are left out.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    scored = table.append_column(SCORE, pa.array(scores, pa.float64()))
-    grid = build_grid(scored, {**kinds, SCORE: "numeric"})
+    scored, counted = table, dict(kinds)
+    for name, kind in MONITORED.items():
+        if name in outputs:
+            scored, counted[name] = scored.append_column(name, outputs[name]), kind
+    grid = build_grid(scored, counted)
     at = pc.field("prediction_time")
     inside = {
         window.key: scored.filter((at >= pa.scalar(window.start)) & (at < pa.scalar(window.end))) for window in windows

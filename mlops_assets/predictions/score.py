@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.predictor.outputs import PREDICTED_CLASS, PROBABILITIES, SCORE, output_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from mlops_assets.lake.windows import Window
     from mlops_assets.predictor.artifact import Predictor
 
-SCORE, MODEL_VERSION = "score", "model_version"
+MODEL_VERSION = "model_version"
+RESERVED = (SCORE, PREDICTED_CLASS, PROBABILITIES, MODEL_VERSION)
 LABEL_COLUMNS = ("label", "label_known_at")
 
 
@@ -23,27 +25,29 @@ class ReservedColumn(MlopsError):
         super().__init__(
             f"columns to score: {found}",
             found="a key or feature of that name",
-            required=f"names other than {SCORE} and {MODEL_VERSION}",
+            required=f"names other than {', '.join(RESERVED)}",
             remedy="Rename it in the spine or the feature view.",
         )
 
 
 def score_window(vectors: pa.Table, predictor: Predictor, *, model_version: int) -> pa.Table:
-    """Return the vectors with `score` and `model_version`; labels are left out, for they were not known then.
+    """Return the vectors with their scores (`predictor.outputs`) and `model_version`.
+
+    Labels are left out, for they were not known then.
 
     Raises:
-        ReservedColumn: A column is called `score` or `model_version` already.
+        ReservedColumn: A column has the name of one that scoring adds, for whatever task.
     """
     import pyarrow as pa
 
     kept = [name for name in vectors.column_names if name not in LABEL_COLUMNS]
-    for name in (SCORE, MODEL_VERSION):
+    for name in RESERVED:
         if name in kept:
             raise ReservedColumn(name)
-    inputs = vectors.select(kept)
-    scores = pa.array(predictor.predict(inputs), pa.float64())
-    versions = pa.array([model_version] * len(inputs), pa.int64())
-    return inputs.append_column(SCORE, scores).append_column(MODEL_VERSION, versions)
+    scored = vectors.select(kept)
+    for name, values in output_columns(predictor.predict(scored), predictor.manifest.signature).items():
+        scored = scored.append_column(name, values)
+    return scored.append_column(MODEL_VERSION, pa.array([model_version] * len(scored), pa.int64()))
 
 
 def predictions_uri(lake: str, model: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.lake.files import write_bytes
 from mlops_assets.lake.tables import read
-from mlops_assets.monitoring.drift import SCORE, DriftReport, assess
+from mlops_assets.monitoring.drift import DriftReport, assess
 from mlops_assets.monitoring.reference import Reference, past_windows
 from mlops_assets.monitoring.report import render_report
 from mlops_assets.monitoring.store import MonitoringStore, WindowProfile
@@ -116,7 +116,7 @@ def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -
     scored = [read(uri, window=key) for key in report.baseline if key in store.profiles()]
     if not scored:
         return None
-    kinds: dict[str, Kind] = dict.fromkeys([*reference.grid.numeric, SCORE], "numeric")
+    kinds: dict[str, Kind] = dict.fromkeys(reference.grid.numeric, "numeric")
     kinds |= dict.fromkeys(reference.grid.categorical, "categorical")
     then = pa.concat_tables(scored, promote_options="permissive")
     page = render_report(then, read(uri, window=report.window), kinds, seed=0)

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.monitoring.drift import GAP, MIN_BASELINE, SCORE, DriftReport, assess
+from mlops_assets.monitoring.drift import GAP, MIN_BASELINE, DriftReport, assess
 from mlops_assets.monitoring.spec import MonitoringSpec
+from mlops_assets.predictor.outputs import PREDICTED_CLASS, SCORE
 from mlops_assets.stats.distances import psi
 from mlops_assets.stats.grid import build_grid
 from mlops_assets.stats.profile import GridMismatch, profile
 
-KINDS = {"x": "numeric", "wind": "numeric", "c": "categorical", SCORE: "numeric"}
+KINDS = {"x": "numeric", "wind": "numeric", "c": "categorical", SCORE: "numeric", PREDICTED_CLASS: "categorical"}
 SPEC = MonitoringSpec()
 READY = MIN_BASELINE + GAP + SPEC.min_history + GAP
 
@@ -26,6 +27,7 @@ def week(seed, rows=2_000, **changes):
         "wind": rng.normal(rng.normal(0, 1), 1, rows),  # the mean of a week is weather
         "c": rng.choice(["a", "b", "c"], rows, p=[0.5, 0.3, 0.2]).astype(object),
         SCORE: rng.beta(2, 5, rows),
+        PREDICTED_CLASS: rng.choice(["app", "web"], rows, p=[0.6, 0.4]).astype(object),
     }
     return pa.table({name: changes.get(name, lambda values: values)(values) for name, values in columns.items()})
 
@@ -72,8 +74,9 @@ def test_a_week_like_the_others_is_ok(seed):
         ("x", lambda x: x * 1.1),
         ("c", part(0.2, "a")),
         (SCORE, lambda score: score * 1.2),
+        (PREDICTED_CLASS, part(0.2, "web")),
     ],
-    ids=["quarter of a deviation", "tenth", "mix", "score"],
+    ids=["quarter of a deviation", "tenth", "mix", "score", "predicted class"],
 )
 def test_a_change_beyond_the_history_alarms_and_names_the_feature(name, change):
     report = judge(week(1, **{name: change}))
@@ -191,8 +194,16 @@ def test_too_few_rows_are_insufficient_whatever_they_hold(rows):
 
 
 def test_a_window_without_scores_is_judged_on_its_features():
-    report = judge(week(1).drop_columns([SCORE]))
-    assert (report.state, report.score) == ("ok", None)
+    report = judge(week(1).drop_columns([SCORE, PREDICTED_CLASS]))
+    assert (report.state, report.score, report.predicted_class) == ("ok", None, None)
+
+
+def test_what_the_model_says_stands_apart_from_what_it_is_told():
+    report = judge(week(1))
+    assert {channel.name for channel in report.features} == {"x", "wind", "c"}
+    assert (report.score.name, report.predicted_class.name) == (SCORE, PREDICTED_CLASS)
+    before = DriftReport.from_json(report.to_json().replace(b'"predicted_class":', b'"unknown_to_older_releases":'))
+    assert before.predicted_class is None
 
 
 def test_profiles_on_other_bins_are_refused():

@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.lake.windows import Window
-from mlops_assets.monitoring.drift import SCORE
 from mlops_assets.monitoring.reference import Reference, build_reference, past_windows
+from mlops_assets.predictor.outputs import PREDICTED_CLASS, SCORE
 from mlops_assets.stats.profile import profile
 
 START = datetime(2024, 1, 7, tzinfo=UTC)
@@ -21,7 +21,8 @@ def training(rows=400, weeks=3.2):
 
 
 def build(table):
-    return build_reference(table, np.linspace(0, 1, table.num_rows), {"x": "numeric"}, windows=WINDOWS)
+    outputs = {SCORE: pa.array(np.linspace(0, 1, table.num_rows))}
+    return build_reference(table, outputs, {"x": "numeric"}, windows=WINDOWS)
 
 
 def test_every_whole_training_window_is_counted_with_its_scores():
@@ -31,6 +32,14 @@ def test_every_whole_training_window_is_counted_with_its_scores():
     assert [part.rows for part in reference.windows.values()] == [125, 125, 125]
     week = table.slice(125, 125).append_column(SCORE, pa.array(np.linspace(0, 1, 400)[125:250]))
     assert reference.windows["w1"] == profile(week, reference.grid)
+
+
+def test_predicted_classes_are_counted_as_a_category_and_probabilities_are_not():
+    outputs = {SCORE: pa.array(np.ones(400)), PREDICTED_CLASS: pa.array(["web", "app"] * 200), "probabilities": None}
+    reference = build_reference(training(), outputs, {"x": "numeric"}, windows=WINDOWS)
+    assert reference.grid.categorical == {PREDICTED_CLASS: ("app", "web")}
+    assert set(reference.grid.numeric) == {"x", SCORE}
+    assert sum(reference.windows["w1"].categorical[PREDICTED_CLASS].counts) == 125
 
 
 def test_a_reference_survives_json():
