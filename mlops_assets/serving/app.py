@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from mlops_assets import __version__
 from mlops_assets.lake.state import StateStore
-from mlops_assets.serving.answer import Answer, answer
+from mlops_assets.serving.answer import EXAMPLES, Answer, answer
 from mlops_assets.serving.body import SCHEMA
 from mlops_assets.serving.follower import following
 from mlops_assets.serving.metrics import Metrics
@@ -39,6 +39,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     415: {"description": "The body is not declared as JSON.", "content": PROBLEM},
     422: {"description": "A column or a value does not fit the model.", "content": PROBLEM},
     503: {"description": "No version of the model is loaded.", "content": PROBLEM},
+}
+ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"model": dict[str, Any], "content": {"application/json": {"examples": EXAMPLES}}}
 }
 BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
 
@@ -80,12 +83,12 @@ def _add_scoring(app: FastAPI, models: LoadedModels, metrics: Metrics) -> None:
             seconds = time.perf_counter() - started
             metrics.count(served.model, served.route.version, status=status, rows=rows, seconds=seconds)
 
-    @app.post("/invocations", responses={200: {"model": dict[str, Any]}, **REFUSALS}, openapi_extra=BODY)
+    @app.post("/invocations", responses={**ANSWER, **REFUSALS}, openapi_extra=BODY)
     async def invocations(request: Request) -> Response:
         """Score with the only model that is routed."""
         return await score(request, _only(models))
 
-    @app.post("/models/{name}/invocations", responses={200: {"model": dict[str, Any]}, **REFUSALS}, openapi_extra=BODY)
+    @app.post("/models/{name}/invocations", responses={**ANSWER, **REFUSALS}, openapi_extra=BODY)
     async def model_invocations(name: str, request: Request) -> Response:
         """Score with one model."""
         return await score(request, _named(models, name))
@@ -112,8 +115,11 @@ def _add_reports(app: FastAPI, models: LoadedModels, metrics: Metrics) -> None:
 
 
 def _describe(serving: Any, served: Served | None) -> dict[str, Any]:
-    takes = {"features": served.predictor.features, "request_inputs": served.predictor.request_inputs} if served else {}
-    return msgspec.to_builtins(serving) | takes
+    if served is None:
+        return msgspec.to_builtins(serving)
+    manifest = served.predictor.manifest
+    takes = {"features": manifest.features, "request_inputs": manifest.request_inputs}
+    return msgspec.to_builtins(serving) | takes | {"task": manifest.task, "classes": manifest.classes}
 
 
 def _only(models: LoadedModels) -> Served:

@@ -199,6 +199,8 @@ def test_models_are_listed_with_what_they_take(client: TestClient) -> None:
             "failed_generation": 0,
             "features": {"x": "numeric", "colour": "categorical", "doubled": "numeric", "shout": "categorical"},
             "request_inputs": ["half", "word"],
+            "task": "regression",
+            "classes": [],
         }
     }
     assert client.get("/ping").status_code == 200
