@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
+from mlops_assets.predictor.forms import FORM_FILES, FlatScorer, forms_of, scorers
 from mlops_assets.predictor.golden import TOLERANCE
 from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
 from mlops_assets.predictor.request import load_request
@@ -38,6 +39,7 @@ class Predictor:
         sha256: Identity of the saved model: the digest of its manifest, which names every other file's digest.
         request_features: The function of `request_source`, called with the columns of `request_inputs`.
         reference_profile: The past that monitoring compares with, as it was given to `save`, parsed.
+        form_files: The files of the forms beside the pipeline, by name.
     """
 
     pipeline: Any
@@ -46,6 +48,7 @@ class Predictor:
     request_features: RequestFeatures | None
     request_source: bytes | None
     reference_profile: dict[str, Any] | None
+    form_files: Mapping[str, bytes]
 
     @property
     def features(self) -> Mapping[str, Kind]:
@@ -64,6 +67,10 @@ class Predictor:
             columns: At least every feature of the model; null (or NaN, or None) where a value is unknown.
         """
         return score(self.pipeline, columns, self.manifest.signature)
+
+    def forms(self) -> dict[str, FlatScorer]:
+        """Load the forms that score without scikit-learn, by the file of their estimator."""
+        return scorers(self.form_files, self.manifest.signature)
 
 
 def save(
@@ -88,6 +95,8 @@ def save(
     rows = {name: golden[name].to_pylist() for name in signature.features}
     scores = score(pipeline, golden, signature).tolist()
     files = {MODEL: model, GOLDEN: json.dumps({"rows": rows, "scores": scores}).encode()}
+    forms, lacking = forms_of(pipeline, golden, signature)
+    files |= forms
     if request_source is not None:
         load_request(request_source, file=REQUEST)
         files[REQUEST] = request_source
@@ -102,6 +111,7 @@ def save(
         facts=dict(facts),
         libraries={name: version(name) for name in LIBRARIES},
         types=tuple(skops.io.get_untrusted_types(data=model)),
+        lacking=lacking,
     )
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in (files | {MANIFEST: encode(manifest)}).items():
@@ -136,6 +146,7 @@ def load(uri: str) -> Predictor:
         request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
         request_source=request,
         reference_profile=None if profile is None else json.loads(profile),
+        form_files={name: data for name, data in files.items() if name in FORM_FILES},
     )
     _replay(uri, predictor, files[GOLDEN])
     return predictor

@@ -79,3 +79,15 @@ class WrongFeatureType(MlopsError):
             required=required,
             remedy="Convert the column where it is made, or declare the feature's kind accordingly.",
         )
+
+
+class NotTabular(MlopsError):
+    """A transformer of the pipeline has no form as a table."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            "tables of the preprocessing",
+            found=f"a {found}",
+            required="imputers, scalers and encoders that `training.preprocessing` names",
+            remedy="Nothing to do: the model is served through scikit-learn.",
+        )

@@ -21,6 +21,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         files: sha256 of each file beside the manifest, by name.
         facts: Free facts of training, such as `training_set`, `trained_through`, `candidate_id`.
         libraries: Version of each library that shapes the scores, at the time of saving.
+        lacking: Why the model has no file of a form that others have, by file.
         types: Types inside `model.skops` beyond those that skops itself trusts.
         classes: See `Signature`.
     """
@@ -33,6 +34,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     libraries: dict[str, str]
     types: tuple[str, ...]
+    lacking: dict[str, str] = {}
     classes: tuple[str, ...] = ()
 
     @property
