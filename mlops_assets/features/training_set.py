@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from mlops_assets.features.vectors import assemble, open_views
 from mlops_assets.lake.engine import connect
 from mlops_assets.lake.files import exists, read_bytes, write_bytes
 from mlops_assets.lake.identity import identity
+from mlops_assets.lake.stored_table import open_table
 from mlops_assets.lake.uris import join
 from mlops_assets.lake.windows import Window
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlops_assets.features.definition import VectorDefinition
 
 DATA, MANIFEST = "data.parquet", "manifest.json"
+COPY = "training_set.json"  # of the manifest, beside each model that was trained on the set: it outlives the set
 LIBRARIES = ("duckdb", "numpy", "pyarrow")
 Kind = Literal["numeric", "categorical"]
 
@@ -95,7 +97,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows and where they came from."""
+    """Rows and where they came from; rows that stay in their file (`StoredTable`) are read like a table."""
 
     table: pa.Table
     manifest: Manifest
@@ -179,12 +181,15 @@ def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
         buffer = io.BytesIO()
         pq.write_table(training_set.table, buffer, compression="zstd")
         write_bytes(join(uri, DATA), buffer.getvalue())
-        write_bytes(join(uri, MANIFEST), msgspec.json.encode(training_set.manifest))
+        write_bytes(join(uri, MANIFEST), encode_manifest(training_set.manifest))
     return SavedTrainingSet(uri, sha256)
 
 
-def load(uri: str) -> TrainingSet:
+def load(uri: str, *, data: Literal["memory", "stream"] = "memory") -> TrainingSet:
     """Read a training set and verify that it is what its manifest says.
+
+    Args:
+        data: stream leaves the rows in their file: the table is a `StoredTable`, and is verified column by column.
 
     Raises:
         CorruptTrainingSet: A file is missing, or the rows are others.
@@ -192,17 +197,19 @@ def load(uri: str) -> TrainingSet:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    place = join(uri, DATA)
     try:
-        manifest = msgspec.json.decode(read_bytes(join(uri, MANIFEST)), type=Manifest)
-        table = pq.read_table(pa.BufferReader(read_bytes(join(uri, DATA))))
+        manifest = decode_manifest(read_bytes(join(uri, MANIFEST)))
+        table = open_table(place) if data == "stream" else pq.read_table(pa.BufferReader(read_bytes(place)))
+        found = _sha256(cast("pa.Table", table), manifest.features)
     except FileNotFoundError as error:
-        raise CorruptTrainingSet(uri, found=f"no file {error.filename}", required=f"{DATA} and {MANIFEST}") from error
+        found = f"no file {error.filename or error}"
+        raise CorruptTrainingSet(uri, found=found, required=f"{DATA} and {MANIFEST}") from error
     except (msgspec.MsgspecError, pa.ArrowInvalid, OSError) as error:
         raise CorruptTrainingSet(uri, found=str(error), required="a Parquet file and its manifest") from error
-    found = _sha256(table, manifest.features)
     if found != manifest.sha256:
         raise CorruptTrainingSet(uri, found=f"rows with sha256 {found}", required=f"sha256 {manifest.sha256}")
-    return TrainingSet(table, manifest)
+    return TrainingSet(cast("pa.Table", table), manifest)
 
 
 def _view_versions(pinned: Manifest | None) -> dict[str, int]:
