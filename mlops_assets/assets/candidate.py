@@ -28,7 +28,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
     )
     def candidate(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
-        from mlops_assets.features.training_set import load
+        from mlops_assets.features.training_set import COPY, encode_manifest, load
         from mlops_assets.training.candidate import Extras, log_candidate
         from mlops_assets.training.fit import train
 
@@ -49,6 +49,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 request_source=model.definition().request.source,
                 reference_of=reference_of(model, training_set),
             )
+            run.log_bytes(COPY, encode_manifest(training_set.manifest))
             run.log_dataset("training_set", digest=training_set.manifest.sha256, uri=uri)
             logged = log_candidate(run, fitted, training_set.table, extras=extras)
         return dg.MaterializeResult(
