@@ -185,6 +185,16 @@ def save(training_set: TrainingSet, lake: str, model: str) -> SavedTrainingSet:
     return SavedTrainingSet(uri, sha256)
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest as JSON."""
+    return msgspec.json.encode(manifest)
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Read a manifest, or raise `msgspec.DecodeError`."""
+    return msgspec.json.decode(data, type=Manifest)
+
+
 def load(uri: str, *, data: Literal["memory", "stream"] = "memory") -> TrainingSet:
     """Read a training set and verify that it is what its manifest says.
 
