@@ -38,7 +38,7 @@ def score_plots(y: Vector, scores: Vector, *, task: Task, classes: Sequence[str]
         part: Which rows these are, for names and titles.
     """
     if task == "regression":
-        return {f"{part}_residuals": _png(lambda axes: _residuals(axes, y, scores, part))}
+        return {f"{part}_residuals": png(lambda axes: _residuals(axes, y, scores, part))}
     table = scores if task == "multiclass" else _both(scores)
     names = list(classes) or ["0", "1"]
     curves = list(_one_against_rest(y, table, names)) if task == "multiclass" else [("", y == 1, scores)]
@@ -48,7 +48,7 @@ def score_plots(y: Vector, scores: Vector, *, task: Task, classes: Sequence[str]
         "pr": lambda axes: _precision_recall(axes, curves, part),
         "calibration": lambda axes: _calibration(axes, *_confidence(y, scores, task), part),
     }
-    return {f"{part}_{name}": _png(draw) for name, draw in drawings.items()}
+    return {f"{part}_{name}": png(draw) for name, draw in drawings.items()}
 
 
 def training_plots(curves: Mapping[str, Sequence[float]], shares: Mapping[str, float]) -> dict[str, bytes]:
@@ -63,10 +63,11 @@ def training_plots(curves: Mapping[str, Sequence[float]], shares: Mapping[str, f
         drawings["curves"] = lambda axes: _curves(axes, curves)
     if shares:
         drawings["importance"] = lambda axes: _importance(axes, shares)
-    return {name: _png(draw) for name, draw in drawings.items()}
+    return {name: png(draw) for name, draw in drawings.items()}
 
 
-def _png(draw: Draw) -> bytes:
+def png(draw: Draw) -> bytes:
+    """Return what `draw` puts on one pair of axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
