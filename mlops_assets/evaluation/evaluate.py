@@ -10,7 +10,8 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.evaluation.baseline import baseline_scores
 from mlops_assets.evaluation.gate import TestRows, judge
 from mlops_assets.evaluation.reading import record_reading
-from mlops_assets.evaluation.sanity import refit_mean, refit_metric, serving_equality
+from mlops_assets.evaluation.sanity import refit_mean, refit_metric
+from mlops_assets.evaluation.serving_equality import serving_equality
 from mlops_assets.evaluation.verdict import REFIT, Approved, Verdict, decide, write_verdict
 from mlops_assets.predictor.artifact import load
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS

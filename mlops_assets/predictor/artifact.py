@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
 from mlops_assets.predictor.forms import FORM_FILES, FlatScorer, forms_of, scorers
-from mlops_assets.predictor.golden import TOLERANCE
+from mlops_assets.predictor.golden import TOLERANCE, golden_rows
 from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
 from mlops_assets.predictor.request import load_request
 from mlops_assets.predictor.scoring import score
@@ -78,7 +78,7 @@ def save(
     pipeline: Any,
     *,
     signature: Signature,
-    golden: pa.Table,
+    rows: pa.Table,
     facts: Mapping[str, Any],
     request_source: bytes | None = None,
     reference_profile: bytes | None = None,
@@ -86,17 +86,19 @@ def save(
     """Write a model into `folder`; the manifest goes last, so a half-written folder never loads.
 
     Args:
-        golden: A few rows of features (see `golden_rows`), saved with the scores that the pipeline gives now.
+        rows: Real rows with every feature: the golden rows are picked from them, and the forms are compared on them.
         facts: What to remember of the training; values that JSON can hold.
     """
     import skops.io
 
     model = skops.io.dumps(pipeline)
-    rows = {name: golden[name].to_pylist() for name in signature.features}
-    scores = score(pipeline, golden, signature).tolist()
-    files = {MODEL: model, GOLDEN: json.dumps({"rows": rows, "scores": scores}).encode()}
-    forms, lacking = forms_of(pipeline, golden, signature)
-    files |= forms
+    golden = golden_rows(rows, signature)
+    replay = {
+        "rows": {name: golden[name].to_pylist() for name in signature.features},
+        "scores": score(pipeline, golden, signature).tolist(),
+    }
+    forms, lacking = forms_of(pipeline, rows, signature)
+    files = {MODEL: model, GOLDEN: json.dumps(replay).encode(), **forms}
     if request_source is not None:
         load_request(request_source, file=REQUEST)
         files[REQUEST] = request_source
@@ -127,6 +129,38 @@ def load(uri: str) -> Predictor:
         UntrustedTypes: The model file holds types that the manifest does not declare.
         GoldenMismatch: The scores differ from those at the time of saving.
     """
+    manifest, sha256 = _head(uri)
+    files = {name: _read_verified(uri, name, sha) for name, sha in manifest.files.items()}
+    request, profile = files.get(REQUEST), files.get(PROFILE)
+    predictor = Predictor(
+        pipeline=_load_pipeline(uri, files[MODEL], manifest),
+        manifest=manifest,
+        sha256=sha256,
+        request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
+        request_source=request,
+        reference_profile=None if profile is None else json.loads(profile),
+        form_files={name: data for name, data in files.items() if name in FORM_FILES},
+    )
+    _replay(uri, predictor, files[GOLDEN])
+    return predictor
+
+
+def read_manifest(uri: str) -> Manifest:
+    """Read what is known about a saved model, without loading the model.
+
+    Raises:
+        CorruptArtifact: There is no manifest, or none of this format.
+    """
+    return _head(uri)[0]
+
+
+def identity(uri: str) -> str:
+    """Return the sha256 of the saved model, without loading it."""
+    return digest(_read(uri, MANIFEST))
+
+
+def _head(uri: str) -> tuple[Manifest, str]:
+    """Return the manifest and its sha256."""
     import msgspec
 
     head = _read(uri, MANIFEST)
@@ -137,24 +171,7 @@ def load(uri: str) -> Predictor:
     if manifest.schema_version != SCHEMA_VERSION:
         found = f"schema_version {manifest.schema_version}"
         raise CorruptArtifact(uri, MANIFEST, found=found, required=f"schema_version {SCHEMA_VERSION}")
-    files = {name: _read_verified(uri, name, sha) for name, sha in manifest.files.items()}
-    request, profile = files.get(REQUEST), files.get(PROFILE)
-    predictor = Predictor(
-        pipeline=_load_pipeline(uri, files[MODEL], manifest),
-        manifest=manifest,
-        sha256=digest(head),
-        request_features=None if request is None else load_request(request, file=f"{uri}/{REQUEST}"),
-        request_source=request,
-        reference_profile=None if profile is None else json.loads(profile),
-        form_files={name: data for name, data in files.items() if name in FORM_FILES},
-    )
-    _replay(uri, predictor, files[GOLDEN])
-    return predictor
-
-
-def identity(uri: str) -> str:
-    """Return the sha256 of the saved model, without loading it."""
-    return digest(_read(uri, MANIFEST))
+    return manifest, digest(head)
 
 
 def _read(uri: str, name: str) -> bytes:

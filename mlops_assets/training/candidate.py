@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor import artifact
-from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.outputs import output_columns
 from mlops_assets.predictor.scoring import score
 from mlops_assets.training.importance import importances
@@ -108,7 +107,7 @@ def log_model(
             Path(folder),
             pipeline,
             signature=signature,
-            golden=golden_rows(table, signature),
+            rows=table,
             facts=extras.facts,
             request_source=extras.request_source,
             reference_profile=reference,

@@ -31,7 +31,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     signature = Signature({"x": "numeric"}, "binary")
     rows = golden_rows({"x": np.linspace(-3, 3, 40)}, signature)
     folder = tmp_path_factory.mktemp("model")
-    save(folder, pipeline, signature=signature, golden=rows, facts={})
+    save(folder, pipeline, signature=signature, rows=rows, facts={})
     return load(str(folder))
 
 
@@ -44,7 +44,7 @@ def chooser(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     signature = Signature({"x": "numeric"}, "multiclass", classes=("large", "small"))
     rows = golden_rows({"x": np.linspace(-3, 3, 40)}, signature)
     folder = tmp_path_factory.mktemp("chooser")
-    save(folder, pipeline, signature=signature, golden=rows, facts={})
+    save(folder, pipeline, signature=signature, rows=rows, facts={})
     return load(str(folder))
 
 

@@ -11,7 +11,6 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mlops_assets.predictor.artifact import save
 from mlops_assets.predictor.frame import feature_frame
-from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.signature import Signature
 
 SIGNATURE = Signature({"size": "numeric", "colour": "categorical"}, "binary", ("at",))
@@ -56,7 +55,7 @@ def saved(tmp_path, pipeline, table):
         folder,
         pipeline,
         signature=SIGNATURE,
-        golden=golden_rows(table, SIGNATURE),
+        rows=table,
         facts={"training_set": "abc"},
         request_source=REQUEST,
         reference_profile=b'{"windows": {}}',

@@ -106,7 +106,7 @@ def test_a_half_written_folder_never_loads(tmp_path, pipeline, table, signature,
 
     monkeypatch.setattr("pathlib.Path.write_bytes", fail_on_manifest)
     with pytest.raises(KeyboardInterrupt):
-        save(tmp_path, pipeline, signature=signature, golden=golden_rows(table, signature), facts={})
+        save(tmp_path, pipeline, signature=signature, rows=table, facts={})
     with pytest.raises(CorruptArtifact, match=r"manifest\.json"):
         load(str(tmp_path))
 
@@ -117,7 +117,7 @@ def test_a_request_file_without_the_function_is_refused_at_saving(tmp_path, pipe
             tmp_path,
             pipeline,
             signature=signature,
-            golden=golden_rows(table, signature),
+            rows=table,
             facts={},
             request_source=b"def features(columns): return columns\n",
         )
@@ -151,12 +151,14 @@ def test_no_rows_give_no_scores(saved, table):
 
 
 def test_regression_gives_values(tmp_path, table, signature):
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LinearRegression
 
     from mlops_assets.predictor.signature import Signature
 
     numeric = Signature({"size": "numeric"}, "regression")
     rows = pa.table({"size": [1.0, 2.0, 4.0]})
-    line = Pipeline([("estimator", LinearRegression())]).fit(feature_frame(rows, numeric), [3.0, 5.0, 9.0])
-    save(tmp_path, line, signature=numeric, golden=rows, facts={})
+    steps = [("impute", SimpleImputer()), ("estimator", LinearRegression())]
+    line = Pipeline(steps).fit(feature_frame(rows, numeric), [3.0, 5.0, 9.0])
+    save(tmp_path, line, signature=numeric, rows=rows, facts={})
     assert load(str(tmp_path)).predict({"size": np.array([10.0])}) == pytest.approx([21.0])

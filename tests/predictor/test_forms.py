@@ -30,7 +30,6 @@ from mlops_assets.predictor.artifact import load, save
 from mlops_assets.predictor.equality import compare, edge_rows
 from mlops_assets.predictor.forms import BOOSTER, ONNX, TABLES, forms_of, scorers
 from mlops_assets.predictor.frame import feature_frame
-from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.signature import Signature, Task
 
 KINDS = {"size": "numeric", "weight": "numeric", "flow": "numeric", "colour": "categorical", "shop": "categorical"}
@@ -163,7 +162,7 @@ def test_a_transformer_without_a_table_leaves_the_pipeline_alone_in_its_folder(t
     files, lacking = forms_of(pipeline, ROWS, signature)
     assert not files
     assert "FunctionTransformer" in lacking[TABLES]
-    manifest = save(tmp_path / "model", pipeline, signature=signature, golden=golden_rows(ROWS, signature), facts={})
+    manifest = save(tmp_path / "model", pipeline, signature=signature, rows=ROWS, facts={})
     assert manifest.lacking == lacking
     assert not load(str(tmp_path / "model")).forms()
 
@@ -227,7 +226,7 @@ def test_split_points_are_met_exactly():
 
 def test_a_changed_form_file_does_not_load(tmp_path):
     pipeline, signature = _fitted(_xgboost("binary"), "binary")
-    save(tmp_path / "m", pipeline, signature=signature, golden=golden_rows(ROWS, signature), facts={})
+    save(tmp_path / "m", pipeline, signature=signature, rows=ROWS, facts={})
     for name in (TABLES, ONNX, BOOSTER):
         data = (tmp_path / "m" / name).read_bytes()
         (tmp_path / "m" / name).write_bytes(data + b" ")

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -11,7 +12,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from mlops_assets.predictor.artifact import load, save
 from mlops_assets.predictor.errors import GoldenMismatch
-from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.signature import Signature
 
 SIGNATURE = Signature({"x": "numeric"}, "multiclass", classes=("large", "medium", "small"))
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     model.coef_, model.intercept_ = SLOPES[:, None], OFFSETS
     pipeline = make_pipeline(FunctionTransformer(np.nan_to_num).set_output(transform="default"), model)
     folder = tmp_path_factory.mktemp("multiclass")
-    save(folder, pipeline, signature=SIGNATURE, golden=golden_rows({"x": np.linspace(-3, 3, 40)}, SIGNATURE), facts={})
+    save(folder, pipeline, signature=SIGNATURE, rows=pa.table({"x": np.linspace(-3, 3, 40)}), facts={})
     return folder
 
 

@@ -16,7 +16,6 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mlops_assets.lake.state import LocalState
 from mlops_assets.predictor.artifact import save
-from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.signature import Signature
 from mlops_assets.rollout.routing import Route, start_rollout
 
@@ -57,7 +56,7 @@ def save_model(folder: Path, *, intercept: float) -> Path:
     )
     pipeline = make_pipeline(to_columns, model).fit(rows.to_pandas(), np.zeros(60))
     model.coef_, model.intercept_ = np.array([1.0, 10.0, 100.0, 1000.0]), intercept
-    save(folder, pipeline, signature=SIGNATURE, golden=golden_rows(rows, SIGNATURE), facts={}, request_source=REQUEST)
+    save(folder, pipeline, signature=SIGNATURE, rows=rows, facts={}, request_source=REQUEST)
     return folder
 
 

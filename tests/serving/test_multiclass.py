@@ -27,7 +27,7 @@ def client(tmp_path: Path, state: LocalState):
     model.coef_, model.intercept_ = np.array([[1.0], [0.0], [-1.0]]), np.zeros(3)
     pipeline = make_pipeline(FunctionTransformer(np.nan_to_num).set_output(transform="default"), model)
     rows = golden_rows({"x": np.linspace(-3, 3, 40)}, SIGNATURE)
-    save(tmp_path / "model", pipeline, signature=SIGNATURE, golden=rows, facts={})
+    save(tmp_path / "model", pipeline, signature=SIGNATURE, rows=rows, facts={})
     route = Route(1, "run1", str(tmp_path / "model"))
     start_rollout(state, "channel", route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="test")
     with TestClient(create_app(state, tmp_path, env="dev", url="http://test")) as client:
