@@ -34,6 +34,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
 
         uri = bound_training_set(context, model)
         training_set = load(uri)
+        mlflow.close_abandoned(context.instance, model.name)
         with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
             fitted = train(
                 training_set.table,

@@ -9,8 +9,9 @@ import json
 import socket
 
 import dagster as dg
-import psutil
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+
+from mlops_assets.training.owner import has_run_since
 
 OPEN = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 GRPC_INFO_TAG = ".dagster/grpc_info"
@@ -48,17 +49,8 @@ def _process_lives(instance: dg.DagsterInstance, run: DagsterRun) -> bool | None
     for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
         pid = entry.get_dagster_event().engine_event_data.metadata.get("pid")
         if pid is not None:  # the first is the run's own process, later ones are those of its steps
-            return _has_run_since(int(str(pid.value)), entry.timestamp)
+            return has_run_since(int(str(pid.value)), entry.timestamp)
     return None
-
-
-def _has_run_since(pid: int, timestamp: float) -> bool:
-    """Return whether the process lives and is older than `timestamp`: a younger one only got the same number."""
-    try:
-        process = psutil.Process(pid)
-        return process.create_time() <= timestamp + 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _is_being_launched(run: DagsterRun) -> bool:

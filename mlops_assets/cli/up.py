@@ -65,6 +65,7 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
                 with console.status("Starting (the first time takes a minute) …"):
                     wait_until_ready(started, timeout_s=READY_SECONDS)
                 _show(console, settings, started)
+                _close_abandoned_runs(settings, console)
                 watch(started)
         except KeyboardInterrupt:
             console.print("Stopped.")
@@ -109,10 +110,24 @@ def _close_lost_runs(settings: Settings, console: Console) -> None:
 
 def _create_mlflow_database(settings: Settings) -> None:
     """Create the database under our lock: the MLflow server and a first training run would both try, and one fail."""
-    from mlops_assets.training.mlflow_client import SQLITE, open_client
+    from mlops_assets.training.mlflow_client import SQLITE, create_database
 
-    if settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists():
-        open_client(settings.mlflow_uri)
+    if not (settings.mlflow_uri.startswith(SQLITE) and Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()):
+        create_database(settings.mlflow_uri)
+
+
+def _close_abandoned_runs(settings: Settings, console: Console) -> None:
+    """Close what trainings that were killed left open in MLflow; a server that is down keeps nothing else from running."""
+    from mlops_assets.resources.instance import open_instance
+    from mlops_assets.resources.places import MlflowResource
+
+    mlflow = MlflowResource(tracking_uri=settings.mlflow_uri, env=settings.env, artifact_root="")
+    try:
+        with open_instance(settings) as instance:
+            for run_id in mlflow.close_abandoned(instance):
+                console.print(f"MLflow run {run_id} was open but its process is gone: closed.")
+    except MlopsError as error:
+        console.print(str(error), style="red", markup=False)
 
 
 def _show(console: Console, settings: Settings, started: list[Running]) -> None:

@@ -39,6 +39,16 @@ class MlflowResource(dg.ConfigurableResource):
 
         return Tracking(self.tracking_uri, self.env, self.artifact_root)
 
+    def close_abandoned(self, instance: dg.DagsterInstance, model: str | None = None) -> tuple[str, ...]:
+        """Close the MLflow runs that nobody will close any more (`training.owner`); return their ids."""
+        from mlops_assets.training.owner import close_abandoned
+
+        def has_ended(run_id: str) -> bool:
+            run = instance.get_run_by_id(run_id)
+            return run is not None and run.is_finished
+
+        return close_abandoned(self.tracking(), has_ended=has_ended, model=model)
+
     def registry(self) -> "Registry":
         from mlops_assets.registry.registry import MlflowRegistry
 
@@ -50,6 +60,9 @@ class MachineResource(dg.ConfigurableResource):
 
     home: str = Field(description="Absolute path of `MLOPS_HOME`.")
     env: str = Field(description="Name of the deployment (`MLOPS_ENV`); servers of another one are not waited for.")
+    root: str = Field(
+        description="Absolute path of the project: its repository and `uv.lock` are what models are made by."
+    )
 
     @property
     def folder(self) -> Path:
@@ -80,13 +93,15 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:
     return {
         "lake": LakeResource(root=settings.lake),
         "mlflow": MlflowResource(
-            tracking_uri=settings.mlflow_uri, env=settings.env, artifact_root=f"{settings.home}/mlartifacts"
+            tracking_uri=_shown(settings.mlflow_uri, "MLFLOW_TRACKING_URI"),
+            env=settings.env,
+            artifact_root=f"{settings.home}/mlartifacts",
         ),
-        "machine": MachineResource(home=str(settings.home), env=settings.env),
-        "online": OnlineResource(url=_shown(settings.online), env=settings.env),
+        "machine": MachineResource(home=str(settings.home), env=settings.env, root=str(settings.root)),
+        "online": OnlineResource(url=_shown(settings.online, "MLOPS_ONLINE_STORE"), env=settings.env),
     }
 
 
-def _shown(url: str) -> str:
+def _shown(url: str, variable: str) -> str:
     """Return a URL as Dagster may show it: one that could carry a password by the name of its variable."""
-    return dg.EnvVar("MLOPS_ONLINE_STORE") if "@" in url or "password=" in url else url
+    return dg.EnvVar(variable) if "@" in url or "password=" in url else url

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lake.files import read_bytes
 from mlops_assets.lake.uris import is_local, join, local_path, scheme
+from mlops_assets.training.owner import owner_tags
+from mlops_assets.training.patience import TrackingUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -111,16 +113,28 @@ class TrackedRun:
 def opened_run(
     client: MlflowClient, experiment_id: str, *, tags: Mapping[str, str], pages: str
 ) -> Generator[TrackedRun]:
-    """Open a run and close it whatever happens: FINISHED, FAILED (error) or KILLED (interrupted)."""
-    run, status = tracked(client, client.create_run(experiment_id, tags=dict(tags)), pages=pages), "KILLED"
+    """Open a run and close it whatever happens: FINISHED, FAILED (error) or KILLED (interrupted).
+
+    A run that cannot be closed, since its process is killed or its store is gone, is left to `owner.close_abandoned`.
+    """
+    created = client.create_run(experiment_id, tags={**owner_tags(), **tags})
+    run = tracked(client, created, pages=pages)
     try:
         yield run
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except TrackingUnavailable:
+        raise  # it would not hear of the end either
+    except BaseException as error:
+        _close(run, "FAILED" if isinstance(error, Exception) else "KILLED", error)
         raise
-    finally:
-        client.set_terminated(run.run_id, status)
+    client.set_terminated(run.run_id, "FINISHED")
+
+
+def _close(run: TrackedRun, status: str, error: BaseException) -> None:
+    """Close a run after an error, which stays the one that is raised."""
+    try:
+        run.client.set_terminated(run.run_id, status)
+    except Exception as second:  # noqa: BLE001  whatever it is, the first error says more
+        error.add_note(f"MLflow run {run.run_id} stays open: {second}")
 
 
 def tracked(client: MlflowClient, run: Run, *, pages: str) -> TrackedRun:
