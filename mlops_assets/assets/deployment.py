@@ -6,20 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets.binding import REASON, bound_candidate, note_verdict
 from mlops_assets.assets.model import Model
-from mlops_assets.errors import MlopsError
 from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
-
-
-class ServerRefused(MlopsError):
-    """A running server could not load the new version; traffic went back."""
-
-    def __init__(self, model: str, version: int, url: str, error: str) -> None:
-        super().__init__(
-            f"{model}: version {version} on {url}",
-            found=error,
-            required="a version that every running server loads",
-            remedy="The former version answers on. Mend the artefact, or retrain.",
-        )
 
 
 def deployment_asset(model: Model) -> dg.AssetsDefinition:
@@ -65,8 +52,9 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
 def _wait_for_servers(
     model: Model, version: int, generation: int, *, lake: LakeResource, machine: MachineResource
 ) -> str:
+    from mlops_assets.rollout.errors import NoPreviousVersion, ServerRefused
     from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, TimedOut, wait_for_generation
-    from mlops_assets.rollout.routing import NoPreviousVersion, restore_previous
+    from mlops_assets.rollout.routing import restore_previous
 
     timeout_s = model.spec.deployment.wait_seconds
     outcome = wait_for_generation(machine.folder, model.name, generation, env=machine.env, timeout_s=timeout_s)

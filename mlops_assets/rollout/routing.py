@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops_assets.errors import MlopsError
+from mlops_assets.registry.lifecycle import known_card, read_card, require_deployable, withdraw
+from mlops_assets.rollout.errors import NoPreviousVersion, NotRouted, UnknownRoutingSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlops_assets.lake.state import StateStore
+    from mlops_assets.registry.lifecycle import VersionCard
 
 SCHEMA_VERSION = 1
 PREFIX = "routing/"
@@ -33,12 +35,19 @@ class Route:
 
 @dataclass(frozen=True)
 class Routed:
-    """One entry of the history: `route` answers from `at` on."""
+    """One entry of the history: `route` answers from `at` on.
+
+    Attributes:
+        who: The person; empty where a run did it.
+        rejected: The version that this change took out for good.
+    """
 
     generation: int
     route: Route
     at: datetime
     reason: str
+    who: str = ""
+    rejected: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,43 +65,6 @@ class Routing:
     previous: Route | None
     history: tuple[Routed, ...]
     schema_version: int = SCHEMA_VERSION
-
-
-class NotRouted(MlopsError):
-    """No version answered at that time."""
-
-    def __init__(self, model: str, at: datetime, since: datetime | None) -> None:
-        found = f"the first version routed at {since.isoformat()}" if since else "no version routed yet"
-        super().__init__(
-            f"{model}: version that answered at {at.isoformat()}",
-            found=found,
-            required="a version routed at or before that time",
-            remedy=f"Choose a later window, or materialise `{model}/deployment` first.",
-        )
-
-
-class NoPreviousVersion(MlopsError):
-    """There is nothing to go back to."""
-
-    def __init__(self, model: str, version: int) -> None:
-        super().__init__(
-            f"{model}: going back from version {version}",
-            found="no previous version in the routing",
-            required="one that answered before it",
-            remedy=f"Materialise `{model}/deployment` with the tag `mlops/candidate`: the id of the candidate that you want.",
-        )
-
-
-class UnknownRoutingSchema(MlopsError):
-    """The routing object was written by another release."""
-
-    def __init__(self, model: str, found: object) -> None:
-        super().__init__(
-            f"state {routing_key(model)}",
-            found=f"schema_version {found}",
-            required=f"schema_version == {SCHEMA_VERSION}",
-            remedy="Use the release of mlops_assets that wrote it, or newer.",
-        )
 
 
 def routing_key(model: str) -> str:
@@ -117,38 +89,78 @@ def routed_models(state: StateStore) -> list[str]:
     return [key.removeprefix(PREFIX) for key in state.keys(PREFIX)]
 
 
-def start_rollout(state: StateStore, model: str, route: Route, *, now: datetime, reason: str) -> int:
+def route_of(card: VersionCard) -> Route:
+    """Return the route to a registered version."""
+    return Route(card.version, card.candidate_id, card.artifact_uri)
+
+
+def start_rollout(state: StateStore, model: str, route: Route, *, now: datetime, reason: str, who: str = "") -> int:
     """Make `route` the champion with all the traffic; return the generation from which it answers.
 
     Calling it again with the route that already answers changes nothing.
+
+    Raises:
+        NotDeployable: The version waits for approval or was rejected.
     """
 
     def change(routing: Routing | None) -> Routing:
+        _require_deployable(state, model, route, routing)
         if routing is None:
-            return _add(Routing(model, route, None, ()), route, now=now, reason=reason)
+            return _add(Routing(model, route, None, ()), route, now=now, reason=reason, who=who)
         if routing.champion == route:
             return routing
-        return _add(replace(routing, previous=routing.champion), route, now=now, reason=reason)
+        return _add(replace(routing, previous=routing.champion), route, now=now, reason=reason, who=who)
 
     return _swap(state, model, change)
 
 
-def restore_previous(state: StateStore, model: str, *, now: datetime, reason: str) -> int:
+def restore_previous(
+    state: StateStore,
+    model: str,
+    *,
+    now: datetime,
+    reason: str,
+    who: str = "",
+    reject: bool = False,
+    generation: int | None = None,
+) -> int:
     """Give the traffic back to the version that answered before; return the new generation.
+
+    Args:
+        reject: The version that is taken out never takes traffic again.
+        generation: Only if this is still the newest one; anything newer stays.
 
     Raises:
         NotRouted: The model was never deployed.
         NoPreviousVersion: The champion is the first version, or traffic went back already.
+        NotDeployable: The version before was rejected.
+        NoSuchVersion: The version to reject has no card.
     """
 
     def change(routing: Routing | None) -> Routing:
         if routing is None:
             raise NotRouted(model, now, None)
+        if generation not in (None, routing.history[-1].generation):
+            return routing
         if routing.previous is None:
             raise NoPreviousVersion(model, routing.champion.version)
-        return _add(replace(routing, previous=None), routing.previous, now=now, reason=reason)
+        _require_deployable(state, model, routing.previous, routing)
+        gone = known_card(state, model, routing.champion.version).version if reject else None
+        back = replace(routing, previous=None)
+        return _add(back, routing.previous, now=now, reason=reason, who=who, rejected=gone)
 
-    return _swap(state, model, change)
+    try:
+        return _swap(state, model, change)
+    finally:
+        settle_rejections(state, model)
+
+
+def settle_rejections(state: StateStore, model: str) -> None:
+    """Note on the cards which versions were taken out for good; again after whoever did it was killed in between."""
+    stored = read_routing(state, model)
+    for entry in stored[0].history if stored else ():
+        if entry.rejected is not None:
+            withdraw(state, model, entry.rejected, who=entry.who, at=entry.at, why=entry.reason)
 
 
 def routed_at(routing: Routing, t: datetime) -> Route:
@@ -177,13 +189,28 @@ def champion_at(state: StateStore, model: str, t: datetime) -> Route:
 
 def _decoded(model: str, value: dict[str, Any]) -> Routing:
     if value.get("schema_version") != SCHEMA_VERSION:
-        raise UnknownRoutingSchema(model, value.get("schema_version"))
+        raise UnknownRoutingSchema(model, value.get("schema_version"), SCHEMA_VERSION)
     return msgspec.convert(value, Routing)
 
 
-def _add(routing: Routing, route: Route, *, now: datetime, reason: str) -> Routing:
+def _require_deployable(state: StateStore, model: str, route: Route, routing: Routing | None) -> None:
+    """Let a version pass unless its card or the routing speaks against it; one from before there were cards has none.
+
+    What the routing says is read and changed in one swap, so a version that is taken out cannot slip back in meanwhile.
+    """
+    if routing and any(entry.rejected == route.version for entry in routing.history):
+        settle_rejections(state, model)
+    card = read_card(state, model, route.version)
+    if card is not None:
+        require_deployable(card)
+
+
+def _add(
+    routing: Routing, route: Route, *, now: datetime, reason: str, who: str, rejected: int | None = None
+) -> Routing:
     generation = routing.history[-1].generation + 1 if routing.history else 1
-    return replace(routing, champion=route, history=(*routing.history, Routed(generation, route, now, reason)))
+    entry = Routed(generation, route, now, reason, who, rejected)
+    return replace(routing, champion=route, history=(*routing.history, entry))
 
 
 def _swap(state: StateStore, model: str, change: Callable[[Routing | None], Routing]) -> int:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lake.state import LocalState, open_state
+from mlops_assets.registry.errors import NoSuchVersion, NotDeployable
+from mlops_assets.registry.lifecycle import Decision, VersionCard, add_card, known_card, withdraw
+from mlops_assets.rollout.errors import NoPreviousVersion, NotRouted, UnknownRoutingSchema
 from mlops_assets.rollout.routing import (
-    NoPreviousVersion,
-    NotRouted,
     Route,
     Routed,
     Routing,
-    UnknownRoutingSchema,
     champion_at,
     read_routing,
     restore_previous,
@@ -152,6 +152,119 @@ def test_who_loses_a_race_decides_again_on_what_the_winner_left(tmp_path: Path) 
     routing, _ = read_routing(LocalState(str(tmp_path)), "churn") or pytest.fail("no routing")
     assert (routing.champion, routing.previous) == (route(1), route(9))
     assert [entry.reason for entry in routing.history] == ["rival", "ours"]
+
+
+def register(state: LocalState, version: int, *verbs: Any) -> None:
+    decisions = tuple(Decision(verb, "ann", T0, "looked at") for verb in verbs)
+    one = route(version)
+    add_card(state, VersionCard("churn", version, one.candidate_id, "r", one.artifact_uri, "ab", T0, decisions))
+
+
+@pytest.mark.parametrize(
+    ("verbs", "found"), [((), "found pending"), (("approved", "rejected"), "found rejected by ann")]
+)
+def test_only_an_approved_version_takes_traffic(state: LocalState, verbs: tuple[str, ...], found: str) -> None:
+    deploy(state, 1)
+    register(state, 2, *verbs)
+
+    with pytest.raises(NotDeployable, match=found):
+        start_rollout(state, "churn", route(2), now=T0, reason="no")
+    assert read_routing(state, "churn")[1] == 1
+
+    register(state, 3, "approved")
+    assert start_rollout(state, "churn", route(3), now=T0, reason="yes", who="bob") == 2
+    assert read_routing(state, "churn")[0].history[-1].who == "bob"
+
+
+def test_traffic_does_not_go_back_to_a_rejected_version(state: LocalState) -> None:
+    register(state, 1, "approved")
+    deploy(state, 1, 2)
+    withdraw(state, "churn", 1, who="eve", at=T0, why="wrong")
+
+    with pytest.raises(NotDeployable, match="version 1 cannot be deployed: found rejected by eve"):
+        restore_previous(state, "churn", now=T0, reason="errors")
+    assert read_routing(state, "churn")[0].champion == route(2)
+
+
+def test_a_version_that_is_taken_out_and_rejected_never_comes_back(state: LocalState) -> None:
+    for version in (1, 2, 3):
+        register(state, version, "approved")
+    deploy(state, 1, 2)
+
+    restore_previous(state, "churn", now=T0, reason="wrong prices", who="eve", reject=True)
+
+    assert known_card(state, "churn", 2).decisions[-1] == Decision("rejected", "eve", T0, "wrong prices")
+    start_rollout(state, "churn", route(3), now=T0, reason="")
+    with pytest.raises(NotDeployable, match=r"found rejected by eve on 2013-04-01 00:00 \(wrong prices\)"):
+        start_rollout(state, "churn", route(2), now=T0, reason="again")
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Dying(LocalState):
+    """A store whose process is killed when it writes a card."""
+
+    def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
+        if key.startswith("versions/"):
+            raise Killed
+        return super().swap(key, value, generation=generation)
+
+
+def test_a_rejection_that_was_killed_after_the_traffic_moved_binds_and_is_completed(state: LocalState) -> None:
+    for version in (1, 2):
+        register(state, version, "approved")
+    deploy(state, 1, 2)
+    with pytest.raises(Killed):
+        restore_previous(Dying(state.root), "churn", now=T0, reason="wrong", who="eve", reject=True)
+    assert known_card(state, "churn", 2).status == "approved"  # its card says so still; the routing knows better
+
+    with pytest.raises(NotDeployable, match="found rejected by eve"):
+        start_rollout(state, "churn", route(2), now=T0, reason="again")
+    assert known_card(state, "churn", 2).status == "rejected"
+    assert read_routing(state, "churn")[0].champion == route(1)
+
+
+def test_a_rollback_that_was_killed_is_completed_when_it_is_asked_for_again(state: LocalState) -> None:
+    for version in (1, 2):
+        register(state, version, "approved")
+    deploy(state, 1, 2)
+    with pytest.raises(Killed):
+        restore_previous(Dying(state.root), "churn", now=T0, reason="wrong", reject=True)
+
+    with pytest.raises(NoPreviousVersion):
+        restore_previous(state, "churn", now=T0, reason="wrong", reject=True)
+    assert known_card(state, "churn", 2).status == "rejected"
+    assert known_card(state, "churn", 1).status == "approved"
+
+
+def test_only_a_registered_version_can_be_rejected_with_its_rollback(state: LocalState) -> None:
+    deploy(state, 1, 2)
+
+    with pytest.raises(NoSuchVersion):
+        restore_previous(state, "churn", now=T0, reason="wrong", reject=True)
+    assert read_routing(state, "churn")[0].champion == route(2)
+
+
+def test_going_back_from_a_generation_leaves_a_newer_one(state: LocalState) -> None:
+    deploy(state, 1, 2, 3)
+
+    assert restore_previous(state, "churn", now=T0, reason="load failed", generation=2) == 3
+    assert read_routing(state, "churn")[0].champion == route(3)
+    assert restore_previous(state, "churn", now=T0, reason="load failed", generation=3) == 4
+    assert read_routing(state, "churn")[0].champion == route(2)
+
+
+def test_a_routing_without_names_is_read(state: LocalState) -> None:
+    """An object of the release before had no `who`."""
+    deploy(state, 1)
+    value, generation = state.read(routing_key("churn"))
+    for entry in value["history"]:
+        del entry["who"], entry["rejected"]
+    state.swap(routing_key("churn"), value, generation=generation)
+
+    assert read_routing(state, "churn")[0].history[0].who == ""
 
 
 DEPLOY_MANY = """
