@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ SCHEMA_VERSION = 1
 SUFFIX = ".json"
 ABSENT = 0
 UPDATE_ATTEMPTS = 20
+LONGEST_PAUSE_SECONDS = 0.1  # without a pause the writer that was first is first again
 
 
 class StateConflict(MlopsError):
@@ -143,6 +145,7 @@ def update(
         except StateConflict:
             if attempt == UPDATE_ATTEMPTS - 1:
                 raise
+            time.sleep(min(0.001 * 2**attempt, LONGEST_PAUSE_SECONDS))
     raise AssertionError  # the loop returns or raises
 
 
