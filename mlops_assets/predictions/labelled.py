@@ -8,7 +8,7 @@ from mlops_assets.features.spine import window_spine
 from mlops_assets.lake.tables import read
 from mlops_assets.predictions.labels import join_labels
 from mlops_assets.predictions.score import predictions_uri
-from mlops_assets.predictor.artifact import load
+from mlops_assets.predictor.artifact import read_manifest
 from mlops_assets.rollout.routing import read_routing
 
 if TYPE_CHECKING:
@@ -34,4 +34,4 @@ def classes_of_versions(state: StateStore, model: str, predictions: pa.Table) ->
     """Return the classes of each version that gave the predictions, in the order of its probabilities."""
     stored, versions = read_routing(state, model), set(predictions["model_version"].to_pylist())
     routed = {entry.route.version: entry.route.artifact_uri for entry in stored[0].history} if stored else {}
-    return {version: load(uri).manifest.classes for version, uri in routed.items() if version in versions}
+    return {version: read_manifest(uri).classes for version, uri in routed.items() if version in versions}
