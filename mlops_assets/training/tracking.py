@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
+    from mlops_assets.settings import Settings
+
 NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second: it is no id at all
 
 
@@ -95,3 +97,8 @@ class Tracking:
                 if found is None:
                     raise
         return found.experiment_id
+
+
+def open_tracking(settings: Settings) -> Tracking:
+    """Return the runs of a deployment."""
+    return Tracking(settings.mlflow_uri, settings.env, f"{settings.home}/mlartifacts")
