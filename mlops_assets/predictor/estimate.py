@@ -44,6 +44,7 @@ def onnx_bytes(estimator: Any, *, columns: int) -> bytes:
         made = onnxmltools.convert_xgboost(
             estimator, initial_types=[("x", FloatTensorType([None, columns]))], target_opset=15
         )
+        cast("Any", made).graph.name = "xgboost"  # or it has a random one, and no two files of one model are the same
         return cast("Any", made).SerializeToString()
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType as Floats
