@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import is_current, table_of
+from mlops_assets.training.misfits import misfits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ def broken_references(catalog: Catalog) -> Iterator[Finding]:
         yield from _tables(model, model.spec.spine.sources, ("spine", "sources"), catalog)
         yield from _missing_features(model, catalog)
         yield from _unpartitioned_spine(model, catalog)
+        yield from _training_misfits(model)
 
 
 def _tables(entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog) -> Iterator[Finding]:
@@ -77,4 +79,14 @@ def _unpartitioned_spine(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[
             found=f"only unpartitioned sources ({', '.join(sources)})",
             required="at least one source with `partitions:`, whose windows are scored and monitored",
             remedy="Add `partitions:` to the Ingestion file of the spine's table.",
+        )
+
+
+def _training_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:
+    """Yield what `training` says that does not fit; a request function may make features that no file names."""
+    spec, has_function = model.spec, model.spec.request.file is not None
+    names = [reference.split(":")[1] for reference in spec.features] + ([] if has_function else spec.request.inputs)
+    for misfit in misfits(spec.training, spec.task, dict.fromkeys(names), is_complete=not has_function):
+        yield model.finding(
+            ("training", *misfit.place), found=misfit.found, required=misfit.required, remedy=misfit.remedy
         )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Vector = np.ndarray[Any, Any]
 
+TEST_METRIC = "mlops/test_metric"  # of the lineage: what the gate judged by, and its value
 DAY_MICROS = timedelta(days=1) // timedelta(microseconds=1)
 
 
@@ -103,7 +104,7 @@ def evaluate(
     is_test = times > _micros(candidate, "test_after")
     if not is_test.any():
         raise NoTestRows(run.run_id, newest_row=newest(table), test_after=_time(candidate, "test_after"))
-    test, y = table.filter(is_test), labels(table, task)
+    test, y = table.filter(is_test), labels(table, task, candidate.manifest.classes)
     notes = record_reading(run, test)
     rows = TestRows(
         y=y[is_test],
@@ -115,13 +116,15 @@ def evaluate(
     )
     metrics = _test_metrics(rows, task)
     run.log_metrics(metrics)
+    metric = gate.metric_for(task)
+    run.set_tags({TEST_METRIC: f"{metric} {metrics[f'test_{metric}']:.4g}"})
     seed = _recipe(candidate).seed
     verdict = judge(
         run.run_id, rows, candidate_sha256=candidate.sha256, spec=gate, task=task, seed=seed, notes=notes, now=now
     )
     if refit_approved and isinstance(verdict, Approved):
         uri, pipeline = _refit(run, candidate, table, reference_of)
-        verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=gate.metric_for(task))
+        verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=metric)
     write_verdict(run, verdict)
     return Evaluation(verdict, metrics)
 
@@ -152,7 +155,7 @@ def _refit(
     run: TrackedRun, candidate: Predictor, table: pa.Table, reference_of: ReferenceOf | None
 ) -> tuple[str, Pipeline]:
     signature = candidate.manifest.signature
-    pipeline = refit(table, _recipe(candidate), signature=signature)
+    pipeline = refit(table, _recipe(candidate), signature=signature, candidate=candidate.pipeline)
     facts = {**candidate.manifest.facts, "trained_through": newest(table).isoformat()}
     extras = Extras(facts, candidate.request_source, reference_of)
     return log_model(run, REFIT, pipeline, table, signature=signature, extras=extras), pipeline

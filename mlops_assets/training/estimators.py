@@ -80,7 +80,7 @@ def make_estimator(recipe: Recipe, task: Task) -> Any:
 
     Raises:
         UnknownEstimator: It cannot be found or built.
-        NoProbabilities: The task is binary and the estimator predicts classes only.
+        NoProbabilities: A classifier predicts classes only, and no calibration makes probabilities of its decisions.
     """
     try:
         estimator = _factory(recipe.estimator, task)(**recipe.params)
@@ -91,8 +91,9 @@ def make_estimator(recipe: Recipe, task: Task) -> Any:
         estimator.set_params(**{name: value for name, value in ours.items() if name in known})
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UnknownEstimator(recipe.estimator, found=f"{type(error).__name__}: {error}") from error
-    if task == "binary" and not hasattr(estimator, "predict_proba"):
-        raise NoProbabilities(recipe.estimator)
+    speaks = "decision_function" if recipe.calibration in ("isotonic", "platt") else "predict_proba"
+    if task != "regression" and not (hasattr(estimator, "predict_proba") or hasattr(estimator, speaks)):
+        raise NoProbabilities(recipe.estimator, task)
     return estimator
 
 
@@ -100,7 +101,7 @@ def _factory(name: str, task: Task) -> Any:
     if name == "xgboost":
         import xgboost
 
-        return xgboost.XGBClassifier if task == "binary" else xgboost.XGBRegressor
+        return xgboost.XGBRegressor if task == "regression" else xgboost.XGBClassifier
     if ":" in name:
         module, attribute = name.split(":")
         return getattr(import_module(module), attribute)

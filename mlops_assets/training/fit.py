@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.predictor.scoring import score
 from mlops_assets.predictor.signature import Signature
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS
+from mlops_assets.training.abilities import constrain, fit_arguments, require_missing_values
+from mlops_assets.training.calibration import calibrated, recalibrated
 from mlops_assets.training.estimators import Recipe, make_estimator, recipe_of
-from mlops_assets.training.labels import labels
-from mlops_assets.training.pipeline import preprocessing
+from mlops_assets.training.labels import classes_of
+from mlops_assets.training.misfits import require_fit
+from mlops_assets.training.pipeline import preprocessing, sources
 from mlops_assets.training.rounds import after_each_round, named_losses
-from mlops_assets.training.rows import LearningRows, learning_rows
-from mlops_assets.training.split import PARTS, Split, newest, split
+from mlops_assets.training.rows import LearningRows, Part, learning_rows, part_of
+from mlops_assets.training.split import PARTS, Split, in_time_order, newest, split
+from mlops_assets.training.weights import fitting_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,7 +98,7 @@ def train(
         MlopsError: The rows or the estimator do not allow it (`training.errors`).
     """
     parts = split(table, split_spec, task=task, label_delay=label_delay)
-    signature = Signature(features, task, tuple(request_inputs))
+    signature = Signature(features, task, tuple(request_inputs), classes_of(table, task))
     return fit(table, signature=signature, spec=spec, split=parts, search=search)
 
 
@@ -107,10 +110,13 @@ def fit(
     Args:
         search: Chooses the recipe to learn, given the learning rows and the recipe of the file.
     """
-    rows, recipe = learning_rows(table, split, signature), recipe_of(spec)
+    require_fit(spec, signature)
+    recipe = recipe_of(spec)
+    rows = learning_rows(table, split, signature, sample_weight=recipe.sample_weight)
     asked = search(rows, recipe) if search else recipe
     learned = learn(rows, asked)
-    scores = score(learned.pipeline, table.take(split.validation), signature)
+    validation = in_time_order(table.take(split.validation))
+    scores = score(learned.pipeline, validation, signature)
     return Fitted(
         pipeline=learned.pipeline,
         signature=signature,
@@ -120,43 +126,89 @@ def fit(
         curves=learned.curves,
         validation_labels=rows.validation.y,
         validation_scores=scores,
-        trained_through=newest(table.take(split.validation)),
+        trained_through=newest(validation),
         asked=asked,
     )
 
 
-def refit(table: pa.Table, recipe: Recipe, *, signature: Signature) -> Pipeline:
-    """Fit the frozen recipe on every row of `table`."""
-    from sklearn.pipeline import Pipeline
+def refit(table: pa.Table, recipe: Recipe, *, signature: Signature, candidate: Pipeline) -> Pipeline:
+    """Fit the frozen recipe on every row of `table`.
 
-    estimator = make_estimator(recipe, signature.task)
-    steps = [("preprocessing", preprocessing(signature, scale=not recipe.is_xgboost)), ("estimator", estimator)]
-    return Pipeline(steps).fit(feature_frame(table, signature), labels(table, signature.task))
+    Args:
+        candidate: What the gate judged: its calibration maps are kept, since no row is left to fit new ones on.
+    """
+    part = part_of(table, signature, sample_weight=recipe.sample_weight)
+    prepare, matrix, estimator = _prepared(part, recipe, signature)
+    estimator.fit(matrix, part.y, **_weighted(estimator, part, recipe, signature))
+    return _pipeline(prepare, recalibrated(estimator, candidate) if recipe.calibration else estimator)
 
 
 def learn(rows: LearningRows, recipe: Recipe, *, on_round: OnRound | None = None) -> Learned:
-    """Fit a recipe on the train rows; the validation rows stop it.
+    """Fit a recipe on the train rows; the validation rows stop and calibrate it.
 
     Args:
         on_round: Called after each boosting round with its number, from 0, and the losses of it, `<part>_<loss>`; the
             training stops when it returns True.
     """
-    from sklearn.pipeline import Pipeline
-
-    estimator = make_estimator(recipe, rows.signature.task)
-    prepare = preprocessing(rows.signature, scale=not recipe.is_xgboost)
-    train = prepare.fit_transform(rows.train.frame)
+    signature = rows.signature
+    prepare, train, estimator = _prepared(rows.train, recipe, signature)
+    validation: Any = prepare.transform(rows.validation.frame)
+    weights = _weighted(estimator, rows.train, recipe, signature)
     curves: dict[str, list[float]] = {}
     if recipe.is_xgboost:
-        watched = [(train, rows.train.y), (prepare.transform(rows.validation.frame), rows.validation.y)]
-        callbacks = [after_each_round(on_round)] if on_round else None
-        estimator.set_params(early_stopping_rounds=recipe.early_stopping_rounds, callbacks=callbacks)
-        estimator.fit(*watched[0], eval_set=watched, verbose=False)
-        estimator.set_params(callbacks=None)  # they are no part of the model
+        watched = [(train, rows.train), (validation, rows.validation)]
+        _boost(estimator, watched, weights, rounds=recipe.early_stopping_rounds, on_round=on_round)
         recipe, curves = _stopped(recipe, estimator), named_losses(estimator.evals_result())
     else:
-        estimator.fit(train, rows.train.y)
-    return Learned(Pipeline([("preprocessing", prepare), ("estimator", estimator)]), recipe, curves)
+        estimator.fit(train, rows.train.y, **weights)
+    estimator, method = calibrated(
+        estimator, validation, rows.validation, calibration=recipe.calibration, classes=signature.classes
+    )
+    return Learned(_pipeline(prepare, estimator), replace(recipe, calibration=method), curves)
+
+
+def _prepared(part: Part, recipe: Recipe, signature: Signature) -> tuple[Any, Any, Any]:
+    """Return the fitted preprocessing, what it makes of the rows, and the estimator that can take that."""
+    estimator = make_estimator(recipe, signature.task)
+    require_missing_values(estimator, recipe)
+    prepare = preprocessing(signature, recipe)
+    matrix = prepare.fit_transform(part.frame, part.y)
+    constrain(estimator, recipe, sources(prepare))
+    return prepare, matrix, estimator
+
+
+def _weighted(estimator: Any, part: Part, recipe: Recipe, signature: Signature) -> dict[str, Any]:
+    weights = fitting_weights(part.y, part.weights, class_weights=recipe.class_weights, classes=signature.classes)
+    return fit_arguments(estimator, recipe, weights)
+
+
+def _boost(
+    estimator: Any,
+    watched: Sequence[tuple[Vector, Part]],
+    weights: Mapping[str, Vector],
+    *,
+    rounds: int | None,
+    on_round: OnRound | None,
+) -> None:
+    """Fit on the first of the watched parts; the last one stops it. Classes are not weighted where it is watched."""
+    own = [part.weights for _, part in watched]
+    callbacks = [after_each_round(on_round)] if on_round else None
+    estimator.set_params(early_stopping_rounds=rounds, callbacks=callbacks)
+    estimator.fit(
+        watched[0][0],
+        watched[0][1].y,
+        eval_set=[(matrix, part.y) for matrix, part in watched],
+        sample_weight_eval_set=None if own[0] is None else own,
+        verbose=False,
+        **weights,
+    )
+    estimator.set_params(callbacks=None)  # they are no part of the model
+
+
+def _pipeline(prepare: Any, estimator: Any) -> Pipeline:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("preprocessing", prepare), ("estimator", estimator)])
 
 
 def _stopped(recipe: Recipe, estimator: Any) -> Recipe:

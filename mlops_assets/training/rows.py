@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.training.labels import labels
+from mlops_assets.training.split import in_time_order
+from mlops_assets.training.weights import row_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part of the split.
+    """Rows of one part of the split, in time order.
 
     Attributes:
         frame: Features in the model's order, as `feature_frame` makes them.
         y: Labels; of a multiclass model the positions in `signature.classes`.
-        weights: Weight of each row in fitting; None counts all alike.
+        weights: Weight of each row by `training.sample_weight`; None counts all alike.
     """
 
     frame: pd.DataFrame
@@ -43,11 +45,22 @@ class LearningRows:
     validation: Part
 
 
-def learning_rows(table: pa.Table, split: Split, signature: Signature) -> LearningRows:
-    """Take the train and the validation rows of a training set."""
+def learning_rows(
+    table: pa.Table, split: Split, signature: Signature, *, sample_weight: str | None = None
+) -> LearningRows:
+    """Take the train and the validation rows of a training set.
 
-    def part(rows: Vector) -> Part:
-        some = table.take(rows)
-        return Part(feature_frame(some, signature), labels(some, signature.task))
+    Args:
+        sample_weight: Column with the weight of each row.
+    """
+    train, validation = (
+        part_of(table.take(rows), signature, sample_weight=sample_weight) for rows in (split.train, split.validation)
+    )
+    return LearningRows(signature, train, validation)
 
-    return LearningRows(signature, part(split.train), part(split.validation))
+
+def part_of(table: pa.Table, signature: Signature, *, sample_weight: str | None) -> Part:
+    """Take every row of a table."""
+    table = in_time_order(table)
+    weights = None if sample_weight is None else row_weights(table, sample_weight)
+    return Part(feature_frame(table, signature), labels(table, signature.task, signature.classes), weights)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from mlops_assets.training.preprocessing_spec import PreprocessingSpec
 from mlops_assets.training.tuning_spec import TuningSpec
 
+Label = Annotated[str, BeforeValidator(lambda label: str(label) if type(label) is int else label)]
+ClassWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ESTIMATOR = re.compile(r"xgboost|sklearn(\.\w+)*\.[A-Z]\w*|\w+(\.\w+)*:\w+")
 
 
@@ -22,7 +24,7 @@ class SplitSpec(BaseModel):
         default=14, gt=0, description="Days before the test rows; early stopping looks only here."
     )
     test_days: float = Field(
-        default=28, gt=0, description="The newest days, scored once: the gate judges on these rows."
+        default=28, gt=0, description="The newest days, in no fit and no search: the gate judges on these rows."
     )
     embargo_days: float = Field(
         default=1,
@@ -62,12 +64,15 @@ class TrainingSpec(BaseModel):
         description="How single features are prepared; the rest is inferred from their types.",
         examples=[{"carrier": {"encode": "target"}, "distance": {"impute": "mean"}}],
     )
-    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+    class_weights: Literal["balanced"] | dict[Label, ClassWeight] | None = Field(
         default=None,
-        description='Weight of each class in fitting: balanced, or by label (`"0"` and `"1"` of a binary model).',
+        description="Weight of each class in fitting: balanced, or by label (0 and 1 of a binary model; 1 if left out). "
+        "It multiplies `sample_weight`.",
     )
     sample_weight: str | None = Field(
-        default=None, description="Column of the spine with the weight of each row in fitting; never a feature."
+        default=None,
+        description="Column of the spine with the weight of each row, in fitting, early stopping and calibration; never a "
+        "feature.",
     )
     monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
         default_factory=dict[str, Literal["increasing", "decreasing"]],
@@ -89,3 +94,10 @@ class TrainingSpec(BaseModel):
                 "or '<module>:<factory>'. Write one of these forms."
             )
         return estimator
+
+    @model_validator(mode="after")
+    def _allows_its_tuning(self) -> Self:
+        if self.tuning:
+            stops_early = self.early_stopping_rounds is not None
+            self.tuning.require_fit(self.estimator, stops_early=stops_early, is_streamed=self.data == "stream")
+        return self

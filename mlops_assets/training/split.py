@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.training.errors import SingleClassWindow, TooFewRows
-from mlops_assets.training.labels import labels
+from mlops_assets.training.errors import ClassNotLearned, SingleClassWindow, TooFewRows
+from mlops_assets.training.labels import classes_of, labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,11 +55,13 @@ def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelt
     Raises:
         AllCensored: No row is labelled.
         TooFewRows: A part has fewer than `LEAST_ROWS` rows.
-        SingleClassWindow: A part of a binary model's rows has one class only.
+        SingleClassWindow: A part of a classifier's rows has one class only.
+        ClassNotLearned: A class of a multiclass model has no train row.
     """
     import numpy as np
 
-    y = labels(table, task)
+    classes = classes_of(table, task)
+    y = labels(table, task, classes)
     times = prediction_times(table)
     gap = max(timedelta(days=spec.embargo_days), label_delay)
     end = int(times.max())
@@ -68,10 +70,12 @@ def split(table: pa.Table, spec: SplitSpec, *, task: Task, label_delay: timedelt
     validation_from = validation_to - _micros(timedelta(days=spec.validation_days))
     train_to = validation_from - _micros(gap)
     bounds = ((int(times.min()) - 1, train_to), (validation_from, validation_to), (test_from, end))
-    parts = [np.flatnonzero((times > low) & (times <= high)) for low, high in bounds]
-    for name, rows, (low, high) in zip(PARTS, parts, bounds, strict=True):
-        _require(name, y[rows], task, interval=f"{_time(low):%Y-%m-%d %H:%M} to {_time(high):%Y-%m-%d %H:%M}")
-    return Split(*parts, *map(_time, (train_to, validation_from, validation_to, test_from)))
+    train, validation, test = (np.flatnonzero((times > low) & (times <= high)) for low, high in bounds)
+    for name, rows, (low, high) in zip(PARTS, (train, validation, test), bounds, strict=True):
+        _require(
+            name, y[rows], classes, task=task, interval=f"{_time(low):%Y-%m-%d %H:%M} to {_time(high):%Y-%m-%d %H:%M}"
+        )
+    return Split(train, validation, test, *map(_time, (train_to, validation_from, validation_to, test_from)))
 
 
 def split_at(table: pa.Table, *bounds: datetime) -> Split:
@@ -85,8 +89,9 @@ def split_at(table: pa.Table, *bounds: datetime) -> Split:
     times = prediction_times(table)
     train_until, validation_after, validation_until, test_after = ((one - UNIX_EPOCH) // MICROSECOND for one in bounds)
     is_validation = (times > validation_after) & (times <= validation_until)
-    parts = map(np.flatnonzero, (times <= train_until, is_validation, times > test_after))
-    return Split(*parts, *bounds)
+    parts = (times <= train_until, is_validation, times > test_after)
+    train, validation, test = map(np.flatnonzero, parts)
+    return Split(train, validation, test, *bounds)
 
 
 def prediction_times(table: pa.Table) -> Rows:
@@ -96,16 +101,29 @@ def prediction_times(table: pa.Table) -> Rows:
     return table["prediction_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
 
 
+def in_time_order(table: pa.Table) -> pa.Table:
+    """Return the rows by `prediction_time`, those of one time as they stand."""
+    import numpy as np
+
+    times = prediction_times(table)
+    is_ordered = bool((times[1:] >= times[:-1]).all())
+    return table if is_ordered else table.take(np.argsort(times, kind="stable"))
+
+
 def newest(table: pa.Table) -> datetime:
     """Return the newest prediction time of the rows."""
     return _time(int(prediction_times(table).max()))
 
 
-def _require(part: str, y: Rows, task: Task, *, interval: str) -> None:
+def _require(part: str, y: Rows, classes: tuple[str, ...], *, task: Task, interval: str) -> None:
     if len(y) < LEAST_ROWS:
         raise TooFewRows(part, rows=len(y), required=LEAST_ROWS, interval=interval)
-    if task == "binary" and y.min() == y.max():
-        raise SingleClassWindow(part, rows=len(y), label=int(y[0]), interval=interval)
+    if part == "train" and (missing := [name for position, name in enumerate(classes) if not (y == position).any()]):
+        raise ClassNotLearned(missing, interval=interval)
+    if task != "regression" and y.min() == y.max():
+        label = classes[int(y[0])] if classes else f"{y[0]:g}"
+        required = "two classes or more" if classes else "both classes"
+        raise SingleClassWindow(part, rows=len(y), label=label, required=required, interval=interval)
 
 
 def _micros(duration: timedelta) -> int:

@@ -44,8 +44,8 @@ def test_the_same_input_gives_the_same_bytes(table):
     first, second = _train(table), _train(table)
     assert _booster(first.pipeline) == _booster(second.pipeline)
     assert (first.recipe, first.metrics, first.curves) == (second.recipe, second.metrics, second.curves)
-    again = refit(table, first.recipe, signature=first.signature)
-    assert _booster(again) == _booster(refit(table, first.recipe, signature=first.signature))
+    again = refit(table, first.recipe, signature=first.signature, candidate=first.pipeline)
+    assert _booster(again) == _booster(refit(table, first.recipe, signature=first.signature, candidate=first.pipeline))
 
 
 def test_the_seed_matters(table):
@@ -109,7 +109,8 @@ def test_the_recipe_keeps_the_rounds_that_early_stopping_chose(table):
     losses = fitted.curves["validation_logloss"]
     assert fitted.recipe.params["n_estimators"] == int(np.argmin(losses)) + 1 < 300
     assert (
-        refit(table, fitted.recipe, signature=fitted.signature).steps[-1][1].n_estimators == int(np.argmin(losses)) + 1
+        refit(table, fitted.recipe, signature=fitted.signature, candidate=fitted.pipeline).steps[-1][1].n_estimators
+        == int(np.argmin(losses)) + 1
     )
     assert Recipe(**json.loads(json.dumps(fitted.recipe.__dict__))) == fitted.recipe
 
