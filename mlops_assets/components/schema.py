@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mlops_assets.contract.names import Name
+from mlops_assets.evaluation.report.spec import CardSpec
 from mlops_assets.evaluation.spec import GateSpec
 from mlops_assets.features.spec import RequestSpec, SpineSpec
 from mlops_assets.monitoring.spec import MonitoringSpec
@@ -79,6 +80,7 @@ class ModelSpec(BaseModel):
     approval: Literal["auto", "manual"] = Field(
         default="auto", description="manual: a version that passed the gate waits for `mlops approve`."
     )
+    card: CardSpec = Field(default=CardSpec(), description="What the model card says beyond measured facts.")
     deployment: DeploymentSpec = DeploymentSpec()
     scoring: ScoringSpec = ScoringSpec()
     monitoring: MonitoringSpec = Field(default_factory=MonitoringSpec)  # pyright: ignore[reportArgumentType]

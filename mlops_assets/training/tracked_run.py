@@ -78,6 +78,10 @@ class TrackedRun:
     def tags(self) -> dict[str, str]:
         return dict(self.client.get_run(self.run_id).data.tags)
 
+    def metrics(self) -> dict[str, float]:
+        """Return the last value of each metric."""
+        return dict(self.client.get_run(self.run_id).data.metrics)
+
     def log_dataset(self, name: str, *, digest: str, uri: str) -> None:
         """Name the data that the run read; MLflow keeps 36 characters of the digest."""
         from mlflow.entities import Dataset, DatasetInput
@@ -91,11 +95,15 @@ class TrackedRun:
 
     def log_bytes(self, name: str, data: bytes) -> None:
         """Write one artefact; `name` may have folders."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            self.log_folder(Path(folder))
+        folder, _, file = name.rpartition("/")
+        self.log_files(folder or None, {file: data})
+
+    def log_files(self, folder: str | None, files: Mapping[str, bytes]) -> None:
+        """Write artefacts by name below one folder of the run, in one upload."""
+        with tempfile.TemporaryDirectory() as draft:
+            for name, data in files.items():
+                Path(draft, name).write_bytes(data)
+            self.log_folder(Path(draft), folder)
 
     def read_bytes(self, name: str) -> bytes | None:
         """Read one artefact; None if the run has none of that name."""

@@ -1,0 +1,95 @@
+"""The evaluation report: what was asked of a candidate, what was measured, and why it may or may not pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.evaluation.report.html import to_html
+from mlops_assets.evaluation.report.markdown import bullets, code, document, facts, table, text
+from mlops_assets.evaluation.verdict import Approved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlops_assets.evaluation.verdict import Criterion, Verdict
+    from mlops_assets.predictor.manifest import Manifest
+    from mlops_assets.training.tracked_run import TrackedRun
+
+FOLDER = "report"
+MARKDOWN, HTML = "report.md", "report.html"
+PARTS = ("validation", "test")
+
+
+def write_report(
+    run: TrackedRun,
+    model: str,
+    verdict: Verdict,
+    *,
+    manifest: Manifest,
+    metrics: Mapping[str, float],
+    pictures: Mapping[str, bytes],
+) -> str:
+    """Write the report into the candidate's run as Markdown and as HTML, and return where the HTML is.
+
+    Args:
+        metrics: `<part>_<metric>` of validation and test rows.
+        pictures: PNG bytes by name.
+    """
+    markdown = render_report(model, verdict, manifest=manifest, metrics=metrics, pictures=list(pictures))
+    files = {f"{name}.png": png for name, png in pictures.items()}
+    page = to_html(markdown, title=f"{model}: evaluation of {verdict.candidate_id}", pictures=files)
+    run.log_files(FOLDER, {MARKDOWN: markdown.encode(), HTML: page, **files})
+    return run.artifact_uri(f"{FOLDER}/{HTML}")
+
+
+def render_report(
+    model: str, verdict: Verdict, *, manifest: Manifest, metrics: Mapping[str, float], pictures: Sequence[str]
+) -> str:
+    """Return the report as Markdown; the pictures stand beside it."""
+    approved = isinstance(verdict, Approved)
+    head = {
+        "Verdict": "approved" if approved else "rejected",
+        "Candidate": verdict.candidate_id,
+        "Evaluated": verdict.evaluated_at,
+        "Estimator": manifest.facts["recipe"]["estimator"],
+        "Trained through": manifest.facts["trained_through"],
+        "Test rows after": manifest.facts["test_after"],
+    }
+    sections = {
+        "": facts(head),
+        "Why": bullets(verdict.reasons),
+        "Criteria": criteria_table(verdict.criteria),
+        "Metrics": metrics_table(metrics),
+        "Notes": bullets(verdict.notes),
+        "Pictures": "\n".join(f"![{text(name)}]({name}.png)" for name in pictures),
+        "Identities": hashes({"judged model": verdict.candidate_sha256, "refitted model": verdict.refit_sha256}),
+    }
+    return document(f"{model}: evaluation", sections)
+
+
+def criteria_table(criteria: Sequence[Criterion]) -> str:
+    """Return one row for each criterion, those that failed first."""
+    ordered = sorted(criteria, key=lambda one: one.passed)
+    rows = [
+        ("✓ passed" if one.passed else "✗ failed", one.name, one.observed, _interval(one), one.threshold)
+        for one in ordered
+    ]
+    return table(("", "criterion", "observed", "interval", "required"), rows)
+
+
+def metrics_table(metrics: Mapping[str, float]) -> str:
+    """Return one row for each metric, one column for each part of the split."""
+    names = dict.fromkeys(
+        name.removeprefix(f"{part}_") for name in metrics for part in PARTS if name.startswith(f"{part}_")
+    )
+    rows = [(name, *(metrics.get(f"{part}_{name}") for part in PARTS)) for name in names]
+    return table(("metric", *PARTS), rows)
+
+
+def hashes(values: Mapping[str, str | None]) -> str:
+    """Return a list of named hashes, unknown ones left out."""
+    return "\n".join(f"- {text(name)}: {code(value)}" for name, value in values.items() if value)
+
+
+def _interval(one: Criterion) -> str:
+    return "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
