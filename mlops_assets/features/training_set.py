@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.features.definition import VectorDefinition
+    from mlops_assets.lake.stored_table import StoredTable
 
 DATA, MANIFEST = "data.parquet", "manifest.json"
 COPY = "training_set.json"  # of the manifest, beside each model that was trained on the set: it outlives the set
@@ -147,7 +148,7 @@ def build_training_set(
     table = vectors.table
     features: dict[str, Kind] = {name: _kind(table, name) for name in vectors.features}
     manifest = Manifest(
-        sha256=_sha256(table, features),
+        sha256=content_sha256(table, features),
         as_of=as_of,
         rows=table.num_rows,
         labels=counts,
@@ -211,7 +212,7 @@ def load(uri: str, *, data: Literal["memory", "stream"] = "memory") -> TrainingS
     try:
         manifest = decode_manifest(read_bytes(join(uri, MANIFEST)))
         table = open_table(place) if data == "stream" else pq.read_table(pa.BufferReader(read_bytes(place)))
-        found = _sha256(cast("pa.Table", table), manifest.features)
+        found = content_sha256(table, manifest.features)
     except FileNotFoundError as error:
         found = f"no file {error.filename or error}"
         raise CorruptTrainingSet(uri, found=found, required=f"{DATA} and {MANIFEST}") from error
@@ -236,7 +237,8 @@ def _is_whole(uri: str) -> bool:
     return True
 
 
-def _sha256(table: pa.Table, features: Mapping[str, Kind]) -> str:
+def content_sha256(table: pa.Table | StoredTable, features: Mapping[str, Kind]) -> str:
+    """Return the identity of rows, and of which columns are the features."""
     return hashlib.sha256(json.dumps([identity(table), list(features.items())]).encode()).hexdigest()
 
 

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlops_assets.lake.stored_table import StoredTable
 
-def identity(table: pa.Table) -> str:
+
+def identity(table: pa.Table | StoredTable) -> str:
     """Return the sha256 of a table's schema and values, rows in their order.
 
     Values behind nulls do not count, dictionaries are decoded, and 32- and 64-bit offsets are the same type.
