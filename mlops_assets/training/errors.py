@@ -121,7 +121,7 @@ class UnknownEstimator(MlopsError):
             f"training.estimator {estimator!r}",
             found=found,
             required="'xgboost', a scikit-learn class, or an importable '<module>:<factory>', with parameters it takes",
-            remedy="Correct `training.estimator` or `training.params`.",
+            remedy="Correct `training.estimator`, `training.params` or the names in `training.tuning.space`.",
         )
 
 

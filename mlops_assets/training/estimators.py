@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.training.errors import NoProbabilities, UnknownEstimator
+from mlops_assets.training.xgboost_params import unknown_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +92,8 @@ def make_estimator(recipe: Recipe, task: Task) -> Any:
         estimator.set_params(**{name: value for name, value in ours.items() if name in known})
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UnknownEstimator(recipe.estimator, found=f"{type(error).__name__}: {error}") from error
+    if recipe.is_xgboost and (unknown := unknown_params(recipe.params)):
+        raise UnknownEstimator(recipe.estimator, found=f"no parameter {', '.join(unknown)}")
     speaks = "decision_function" if recipe.calibration in ("isotonic", "platt") else "predict_proba"
     if task != "regression" and not (hasattr(estimator, "predict_proba") or hasattr(estimator, speaks)):
         raise NoProbabilities(recipe.estimator, task)

@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from mlops_assets.stats.metrics import MetricName
 
@@ -71,12 +71,22 @@ class RangeSpec(BaseModel):
         return [int(value) if self.is_whole else float(value) for value in exact]
 
 
+def _form(written: object) -> str:
+    return "list" if isinstance(written, list) else "range"
+
+
+Values = Annotated[list[Choice], Field(min_length=1)]
+Searched = Annotated[
+    Annotated[RangeSpec, Tag("range")] | Annotated[Values, Tag("list")], Discriminator(_form)
+]  # so that a mistake is answered for the form it was written in
+
+
 class TuningSpec(BaseModel):
     """A search by Optuna, seeded with `training.seed`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    space: dict[str, RangeSpec | Annotated[list[Choice], Field(min_length=1)]] = Field(
+    space: dict[str, Searched] = Field(
         min_length=1,
         description="What is searched, by parameter of the estimator: a range, or a list of values. It overrides `params`.",
         examples=[{"max_depth": {"low": 3, "high": 9}, "learning_rate": {"low": 0.01, "high": 0.3, "log": True}}],
@@ -96,7 +106,7 @@ class TuningSpec(BaseModel):
 
     @field_validator("space")
     @classmethod
-    def _is_searchable(cls, space: dict[str, RangeSpec | list[Choice]]) -> dict[str, RangeSpec | list[Choice]]:
+    def _is_searchable(cls, space: dict[str, Searched]) -> dict[str, Searched]:
         for name, values in space.items():
             if name in ELSEWHERE:
                 raise ValueError(f"found {name}; required a parameter to search. `{ELSEWHERE[name]}` decides it.")
