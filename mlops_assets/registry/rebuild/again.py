@@ -38,4 +38,6 @@ def _pipeline(recorded: Recorded, table: pa.Table) -> Pipeline:
     signature, facts = recorded.candidate.signature, recorded.facts
     split = split_at(table, *(datetime.fromisoformat(facts[name]) for name in BOUNDS))
     learned = learn(learning_rows(table, split, signature), Recipe(**facts["asked"]))
-    return refit(table, learned.recipe, signature=signature) if recorded.artefact == REFIT else learned.pipeline
+    if recorded.artefact != REFIT:
+        return learned.pipeline
+    return refit(table, learned.recipe, signature=signature, candidate=learned.pipeline)

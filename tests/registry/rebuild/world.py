@@ -93,7 +93,7 @@ def train_version(shop: Shop, tracking: Tracking, *, with_refit: bool = False, *
         logged = log_candidate(run, fitted, built.table, extras=extras)
         uri = logged.artifact_uri
         if with_refit:
-            pipeline = refit(built.table, fitted.recipe, signature=fitted.signature)
+            pipeline = refit(built.table, fitted.recipe, signature=fitted.signature, candidate=fitted.pipeline)
             facts |= {"candidate_id": run.run_id, "recipe": asdict(fitted.recipe)}
             uri = log_model(
                 run, "refit", pipeline, built.table, signature=fitted.signature, extras=replace(extras, facts=facts)
