@@ -130,7 +130,7 @@ def _with(step: Any, numbers: list[Numbers]) -> list[Numbers]:
             values = {"shift": step.center_, "divisor": step.scale_}
         case "MinMaxScaler":
             values = {"factor": step.scale_, "offset": step.min_}
-        case _ if step == "passthrough":
+        case "FunctionTransformer" if step.func is None:  # what a fitted transformer makes of `passthrough`
             return numbers
         case found:
             raise NotTabular(found)

@@ -138,6 +138,7 @@ def test_tables_are_those_of_every_transformer():
         ("standard", make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()), ["size", "empty"]),
         ("robust", make_pipeline(SimpleImputer(strategy="constant", fill_value=-1), RobustScaler()), ["weight"]),
         ("min_max", MinMaxScaler(), ["flow"]),
+        ("as it is", "passthrough", ["size"]),
         ("one_hot", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["colour"]),
         ("target", TargetEncoder(), ["shop", "colour"]),
         ("ordinal", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["shop"]),
