@@ -10,14 +10,16 @@ import fcntl
 import logging
 import warnings
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import SQLITE
+from mlops_assets.training.provenance import spec_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from optuna import Study
     from optuna.storages import RDBStorage
@@ -48,6 +50,16 @@ def storage_of(tracking_uri: str, *, folder: Path) -> str:
         folder: Where the file goes, with its name but for the suffix.
     """
     return tracking_uri if tracking_uri.startswith("postgresql") else f"{SQLITE}{folder}.db"
+
+
+def study_name_of(model: str, decisive: Mapping[str, Any]) -> str:
+    """Return a name that another training set, recipe, space or library does not share.
+
+    Args:
+        decisive: All that decides the values of the trials, as JSON can hold it.
+    """
+    libraries = {name: version(name) for name in ("optuna", "scikit-learn", "xgboost")}
+    return f"{model}-{spec_sha256({**decisive, 'libraries': libraries})[:16]}"
 
 
 @contextmanager
