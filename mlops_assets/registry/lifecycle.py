@@ -49,6 +49,7 @@ class VersionCard:
         decisions: Oldest first; only ever added to.
         lineage: Everything that it came from, as the tags of its version in MLflow.
         copied_from: `<env>.<model>@<version>` of a copy.
+        marks: What was found out about it since, by name: `rebuilt`, `not_rebuildable`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class VersionCard:
     decisions: tuple[Decision, ...] = ()
     lineage: dict[str, str] = field(default_factory=dict[str, str])
     copied_from: str | None = None
+    marks: dict[str, str] = field(default_factory=dict[str, str])
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -139,6 +141,15 @@ def withdraw(state: StateStore, model: str, version: int, *, who: str, at: datet
         return replace(card, decisions=(*card.decisions, Decision("rejected", who, at, why)))
 
     return _change(state, model, version, change)
+
+
+def mark(state: StateStore, model: str, version: int, name: str, text: str) -> VersionCard:
+    """Note something about a version; an older note of that name gives way.
+
+    Raises:
+        NoSuchVersion: It has no card.
+    """
+    return _change(state, model, version, lambda card: replace(card, marks={**card.marks, name: text}))
 
 
 def require_deployable(card: VersionCard) -> None:
