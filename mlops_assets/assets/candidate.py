@@ -7,7 +7,8 @@ import dagster as dg
 from mlops_assets.assets.binding import CANDIDATE, EVENTS, REASON, TRAINING_SET, bound_training_set
 from mlops_assets.assets.metadata import numbers, picture
 from mlops_assets.assets.model import Model
-from mlops_assets.resources.places import MlflowResource
+from mlops_assets.assets.tuning import search_of, trials_shown
+from mlops_assets.resources.places import MachineResource, MlflowResource
 
 if TYPE_CHECKING:
     from mlops_assets.features.training_set import TrainingSet
@@ -27,10 +28,13 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         pool=f"train_{model.name}",
         description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
     )
-    def candidate(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+    def candidate(
+        context: dg.AssetExecutionContext, mlflow: MlflowResource, machine: MachineResource
+    ) -> dg.MaterializeResult:
         from mlops_assets.features.training_set import COPY, encode_manifest, load
         from mlops_assets.training.candidate import Extras, log_candidate
         from mlops_assets.training.fit import train
+        from mlops_assets.training.provenance import code_facts
 
         uri = bound_training_set(context, model)
         training_set = load(uri)
@@ -44,6 +48,9 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 split_spec=spec.split,
                 spec=spec.training,
                 label_delay=model.label_timeout,
+                search=search_of(
+                    model, training_set.manifest.sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri
+                ),
             )
             extras = Extras(
                 facts={"training_set_uri": uri, "training_set": training_set.manifest.sha256},
@@ -61,6 +68,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 "artifact": logged.artifact_uri,
                 **numbers(logged.metrics),
                 **{name: picture(png, title=name) for name, png in logged.pictures.items()},
+                **trials_shown(run),
             }
         )
 

@@ -65,6 +65,10 @@ class MachineResource(dg.ConfigurableResource):
     )
 
     @property
+    def project(self) -> Path:
+        return Path(self.root)
+
+    @property
     def folder(self) -> Path:
         return Path(self.home)
 

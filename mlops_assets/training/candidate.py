@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.predictor import artifact
 from mlops_assets.predictor.outputs import output_columns
 from mlops_assets.predictor.scoring import score
+from mlops_assets.training.description import EXAMPLE_ROWS, description
 from mlops_assets.training.importance import importances
 from mlops_assets.training.plots import score_plots, training_plots
 from mlops_assets.training.split import BOUNDS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from mlops_assets.predictor.signature import Signature
+    from mlops_assets.training.estimators import Recipe
     from mlops_assets.training.fit import Fitted
     from mlops_assets.training.tracking import TrackedRun
 
@@ -71,18 +73,16 @@ def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: E
         table: The training set that it was fitted on.
     """
     recipe, split, signature = fitted.recipe, fitted.split, fitted.signature
-    shares = importances(fitted)
+    shares = importances(fitted, table)
     labels, scores = fitted.validation_labels, fitted.validation_scores
     pictures = score_plots(labels, scores, task=signature.task, classes=signature.classes, part="validation")
     pictures |= training_plots(fitted.curves, shares)
-    run.log_params({"estimator": recipe.estimator, "seed": recipe.seed, **recipe.params})
+    run.log_params(_params(recipe))
     importance = {f"importance/{name}": share for name, share in shares.items()}
     run.log_metrics({**fitted.metrics, **fitted.curves, **importance})
     run.set_tags({f"mlops/{name}": str(value) for name, value in extras.facts.items()})
-    with tempfile.TemporaryDirectory() as folder:
-        for name, png in pictures.items():
-            Path(folder, f"{name}.png").write_bytes(png)
-        run.log_folder(Path(folder), "plots")
+    run.log_files("plots", {f"{name}.png": png for name, png in pictures.items()})
+    run.log_files(None, description(signature, table.take(split.validation[:EXAMPLE_ROWS])))
     training = {
         "candidate_id": run.run_id,
         "recipe": asdict(recipe),
@@ -93,6 +93,12 @@ def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: E
     both = Extras({**extras.facts, **training}, extras.request_source, extras.reference_of)
     uri = log_model(run, CANDIDATE, fitted.pipeline, table, signature=fitted.signature, extras=both)
     return Logged(run.run_id, run.url, uri, artifact.identity(uri), fitted.metrics, pictures)
+
+
+def _params(recipe: Recipe) -> dict[str, Any]:
+    """Return everything that decides the fit, single numbers apart, and nothing that the file leaves open."""
+    said = {name: value for name, value in asdict(recipe).items() if value not in (None, {})}
+    return {**said.pop("params", {}), **said}
 
 
 def log_model(

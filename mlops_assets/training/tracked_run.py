@@ -6,6 +6,7 @@ Add here: what a stage writes to or reads from a run. Keep out: what it means, a
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,14 @@ class TrackedRun:
         ]
         for batch in _batches(points, METRICS_PER_CALL):
             self.client.log_batch(self.run_id, metrics=batch)
+
+    @contextmanager
+    def timed(self, name: str) -> Generator[None]:
+        """Log how long the block took: `<name>_wall_s`, and `<name>_cpu_s` of all threads of the process."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        took = {f"{name}_wall_s": time.perf_counter() - wall, f"{name}_cpu_s": time.process_time() - cpu}
+        self.log_metrics(took)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
