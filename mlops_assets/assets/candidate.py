@@ -40,20 +40,23 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         training_set = load(uri)
         mlflow.close_abandoned(context.instance, model.name)
         with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
-            fitted = train(
-                training_set.table,
-                task=spec.task,
-                features=training_set.manifest.features,
-                request_inputs=spec.request.inputs,
-                split_spec=spec.split,
-                spec=spec.training,
-                label_delay=model.label_timeout,
-                search=search_of(
-                    model, training_set.manifest.sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri
-                ),
+            search = search_of(
+                model, training_set.manifest.sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri
             )
+            with run.timed("fit"):
+                fitted = train(
+                    training_set.table,
+                    task=spec.task,
+                    features=training_set.manifest.features,
+                    request_inputs=spec.request.inputs,
+                    split_spec=spec.split,
+                    spec=spec.training,
+                    label_delay=model.label_timeout,
+                    search=search,
+                )
+            code = code_facts(machine.project, spec.model_dump(mode="json"), dagster_run=context.run.run_id)
             extras = Extras(
-                facts={"training_set_uri": uri, "training_set": training_set.manifest.sha256},
+                facts={"training_set_uri": uri, "training_set": training_set.manifest.sha256, **code},
                 request_source=model.definition().request.source,
                 reference_of=reference_of(model, training_set),
             )
