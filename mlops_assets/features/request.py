@@ -14,7 +14,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.predictor.request import FUNCTION, load_request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -127,6 +127,25 @@ def apply_request(function: RequestFeatures, inputs: Sequence[str], table: pa.Ta
             required = f"the input {name} unchanged, or another name"
             raise WrongRequestOutput(name, found="other values than the input of that name", required=required)
     return pa.table(arrays)
+
+
+def computed_features(
+    function: RequestFeatures | None, inputs: Sequence[str], given: Mapping[str, pa.Array[Any]], rows: int
+) -> dict[str, pa.ChunkedArray[Any]]:
+    """Return the features that a model's function makes of the inputs that a caller gave; the others count as null.
+
+    Nothing is computed when no input was given.
+
+    Raises:
+        MlopsError: See `apply_request`.
+    """
+    import pyarrow as pa
+
+    if function is None or not any(name in given for name in inputs):
+        return {}
+    table = pa.table({name: given.get(name, pa.nulls(rows)) for name in inputs})
+    computed = apply_request(function, inputs, table)
+    return {name: computed[name] for name in computed.column_names}
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray[Any]) -> Array:

@@ -38,11 +38,16 @@ def feature_frame(columns: Columns, signature: Signature) -> pd.DataFrame:
         raise MissingFeatures(missing, sorted(present))
     converters = {"numeric": _numbers, "categorical": _categories}
     return pd.DataFrame(
-        {name: converters[kind](name, _array(name, kind, columns[name])) for name, kind in signature.features.items()}
+        {name: converters[kind](name, as_array(name, kind, columns[name])) for name, kind in signature.features.items()}
     )
 
 
-def _array(name: str, kind: str, values: Any) -> pa.Array[Any]:
+def as_array(name: str, kind: str, values: Any) -> pa.Array[Any]:
+    """Return values of whatever form as one Arrow array.
+
+    Raises:
+        WrongFeatureType: They have no type in common.
+    """
     import pyarrow as pa
 
     if isinstance(values, pa.ChunkedArray):

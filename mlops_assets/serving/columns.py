@@ -39,19 +39,13 @@ def to_features(columns: Mapping[str, Sequence[Cell]], rows: int, predictor: Pre
 
 def _compute(arrays: Mapping[str, pa.Array[Any]], rows: int, predictor: Predictor) -> dict[str, Any]:
     """Return the features that the request function computes; none if no input was sent."""
-    import pyarrow as pa
+    from mlops_assets.features.request import computed_features
 
-    from mlops_assets.features.request import apply_request
-
-    inputs, function = predictor.request_inputs, predictor.request_features
-    if function is None or not any(name in arrays for name in inputs):
-        return {}
-    table = pa.table({name: arrays.get(name, pa.nulls(rows)) for name in inputs})
+    inputs = predictor.request_inputs
     try:
-        computed = apply_request(function, list(inputs), table)
+        return computed_features(predictor.request_features, inputs, arrays, rows)
     except Exception as error:  # whatever a user's function raises about these values is an answer to the caller
         raise RequestFunctionFailed(inputs, f"{type(error).__name__}: {error}") from error
-    return {name: computed[name] for name in computed.column_names}
 
 
 def _to_array(name: str, values: Sequence[Cell], kind: str | None) -> pa.Array[Any]:
