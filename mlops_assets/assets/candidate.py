@@ -13,6 +13,7 @@ from mlops_assets.resources.places import MachineResource, MlflowResource
 if TYPE_CHECKING:
     from mlops_assets.features.training_set import TrainingSet
     from mlops_assets.training.candidate import ReferenceOf
+    from mlops_assets.training.fit import Fitted, Search
 
 
 def candidate_asset(model: Model) -> dg.AssetsDefinition:
@@ -33,35 +34,24 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from mlops_assets.features.training_set import COPY, encode_manifest, load
         from mlops_assets.training.candidate import Extras, log_candidate
-        from mlops_assets.training.fit import train
         from mlops_assets.training.provenance import code_facts
 
         uri = bound_training_set(context, model)
         training_set = load(uri)
         mlflow.close_abandoned(context.instance, model.name)
         with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
-            search = search_of(
-                model, training_set.manifest.sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri
-            )
+            sha256 = training_set.manifest.sha256
+            search = search_of(model, sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri)
             with run.timed("fit"):
-                fitted = train(
-                    training_set.table,
-                    task=spec.task,
-                    features=training_set.manifest.features,
-                    request_inputs=spec.request.inputs,
-                    split_spec=spec.split,
-                    spec=spec.training,
-                    label_delay=model.label_timeout,
-                    search=search,
-                )
+                fitted = _fitted(model, training_set, search)
             code = code_facts(machine.project, spec.model_dump(mode="json"), dagster_run=context.run.run_id)
             extras = Extras(
-                facts={"training_set_uri": uri, "training_set": training_set.manifest.sha256, **code},
+                facts={"training_set_uri": uri, "training_set": sha256, **code},
                 request_source=model.definition().request.source,
                 reference_of=reference_of(model, training_set),
             )
             run.log_bytes(COPY, encode_manifest(training_set.manifest))
-            run.log_dataset("training_set", digest=training_set.manifest.sha256, uri=uri)
+            run.log_dataset("training_set", digest=sha256, uri=uri)
             logged = log_candidate(run, fitted, training_set.table, extras=extras)
         return dg.MaterializeResult(
             metadata={
@@ -76,6 +66,22 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         )
 
     return candidate
+
+
+def _fitted(model: Model, training_set: "TrainingSet", search: "Search | None") -> "Fitted":
+    from mlops_assets.training.fit import train
+
+    spec, manifest = model.spec, training_set.manifest
+    return train(
+        training_set.table,
+        task=spec.task,
+        features=manifest.features,
+        request_inputs=spec.request.inputs,
+        split_spec=spec.split,
+        spec=spec.training,
+        label_delay=model.label_timeout,
+        search=search,
+    )
 
 
 def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":
