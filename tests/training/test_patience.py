@@ -135,7 +135,7 @@ def test_a_database_that_is_down_is_told_without_its_password():
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("sqlite:////srv/mlflow.db", "sqlite:////srv/mlflow.db"),
         ("https://me:pass@mlflow.example.com/x", "https://mlflow.example.com/x"),
     ],
 )
