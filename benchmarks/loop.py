@@ -99,8 +99,9 @@ def plain_retraining(replay) -> Callable[[], None]:  # noqa: PLR0915  the job's 
     from mlops_assets.evaluation.evaluate import evaluate
     from mlops_assets.features.leakage import check_leakage
     from mlops_assets.features.training_set import build_training_set, load, save
-    from mlops_assets.registry.register import promote, register_run
-    from mlops_assets.rollout.routing import Route, start_rollout
+    from mlops_assets.registry.register import register_run
+    from mlops_assets.rollout.mirror import mirror_aliases
+    from mlops_assets.rollout.promotion import promote
     from mlops_assets.training.candidate import Extras, log_candidate
     from mlops_assets.training.fit import train
 
@@ -140,10 +141,10 @@ def plain_retraining(replay) -> Callable[[], None]:  # noqa: PLR0915  the job's 
             reference_of=reference_of(model, training_set),
             now=now,
         )
-        version = register_run(mlflow.registry(), run, model=MODEL, lineage={})
-        route = Route(version.version, version.candidate_id, version.artifact_uri)
-        start_rollout(lake.state(), MODEL, route, now=now, reason="benchmark")
-        promote(mlflow.registry(), MODEL, version.version)
+        registry, state = mlflow.registry(), lake.state()
+        card = register_run(registry, state, run, model=MODEL, approval="auto", now=now)
+        promote(state, MODEL, card.version, who="benchmark", now=now, reason="benchmark")
+        mirror_aliases(registry, state, MODEL)
 
     return retrain
 

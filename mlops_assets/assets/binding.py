@@ -19,6 +19,7 @@ EVENTS = "mlops/events"
 MODEL = "mlops/model"
 REASON = "mlops/reason"
 VERDICT = "mlops/verdict"
+VERSION = "mlops/version"
 LAUNCHED_AT = "mlops/launched_at"
 _LOOK_BACK = 200
 
@@ -55,9 +56,11 @@ def bound_training_set(context: dg.AssetExecutionContext, model: Model) -> str:
     return own or _latest_value(context, model, "training_set", TRAINING_SET)
 
 
-def note_verdict(context: dg.AssetExecutionContext, verdict: Literal["promoted", "rejected"]) -> None:
+def note_verdict(
+    context: dg.AssetExecutionContext, verdict: Literal["promoted", "rejected", "waiting"], **tags: str
+) -> None:
     """Tag the run with what became of its candidate; the sensor ends the events that the run answers."""
-    context.instance.add_run_tags(context.run.run_id, {VERDICT: verdict})
+    context.instance.add_run_tags(context.run.run_id, {VERDICT: verdict, **tags})
 
 
 def _lineage(context: dg.AssetExecutionContext) -> Iterator[str]:

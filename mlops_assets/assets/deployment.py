@@ -1,12 +1,16 @@
 """The version that takes traffic."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.assets.binding import REASON, bound_candidate, note_verdict
+from mlops_assets.assets.binding import CANDIDATE, REASON, VERSION, bound_candidate, note_verdict
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
+
+if TYPE_CHECKING:
+    from mlops_assets.registry.lifecycle import VersionCard
 
 
 def deployment_asset(model: Model) -> dg.AssetsDefinition:
@@ -18,54 +22,82 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
         group_name=model.name,
         owners=model.spec.owners,
         kinds={"deployment"},
+        output_required=False,  # a version that waits for approval is no failure, and no deployment
         description="The version that takes traffic. The routing object in the lake is the truth; aliases mirror it.",
     )
     def deployment(
         context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
-    ) -> dg.MaterializeResult:
-        from mlops_assets.registry.register import promote, version_of
-        from mlops_assets.rollout.routing import Route, start_rollout
+    ) -> Iterator[dg.MaterializeResult]:
+        from mlops_assets.registry.register import card_of
 
-        state, now, registry = lake.state(), machine.clock().now(), mlflow.registry()
-        version = version_of(registry, model.name, candidate_id=bound_candidate(context, model))
-        route = Route(version.version, version.candidate_id, version.artifact_uri)
-        generation = start_rollout(
-            state, model.name, route, now=now, reason=context.run.tags.get(REASON, "materialised by hand")
-        )
-        servers = _wait_for_servers(model, route.version, generation, lake=lake, machine=machine)
-        promote(registry, model.name, version.version)
+        card = card_of(lake.state(), model.name, candidate_id=bound_candidate(context, model))
+        if card.status == "pending":
+            _wait_for_approval(context, model, card)
+            return
+        _load(card)
+        reason = context.run.tags.get(REASON, "materialised by hand")
+        metadata = deploy(model, card.version, who="", reason=reason, lake=lake, mlflow=mlflow, machine=machine)
         note_verdict(context, "promoted")
-        return dg.MaterializeResult(
-            metadata={
-                "version": route.version,
-                "generation": generation,
-                "mlops/candidate": route.candidate_id,
-                "artifact": route.artifact_uri,
-                "servers": servers,
-                "routed_at": now.isoformat(),
-            }
-        )
+        yield dg.MaterializeResult(metadata=metadata)
 
     return deployment
 
 
-def _wait_for_servers(
-    model: Model, version: int, generation: int, *, lake: LakeResource, machine: MachineResource
-) -> str:
-    from mlops_assets.rollout.errors import NoPreviousVersion, ServerRefused
-    from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, TimedOut, wait_for_generation
-    from mlops_assets.rollout.routing import restore_previous
+def deploy(
+    model: Model,
+    version: int,
+    *,
+    who: str,
+    reason: str,
+    lake: LakeResource,
+    mlflow: MlflowResource,
+    machine: MachineResource,
+) -> dict[str, Any]:
+    """Route a version, wait for the running servers, mirror the aliases, and return what a deployment shows.
 
+    Raises:
+        MlopsError: See `rollout.promotion.promote` and `await_servers`.
+    """
+    from mlops_assets.registry.lifecycle import known_card
+    from mlops_assets.rollout.mirror import try_to_mirror
+    from mlops_assets.rollout.promotion import await_servers, promote
+
+    state, now = lake.state(), machine.clock().now()
+    generation = promote(state, model.name, version, who=who, now=now, reason=reason)
     timeout_s = model.spec.deployment.wait_seconds
-    outcome = wait_for_generation(machine.folder, model.name, generation, env=machine.env, timeout_s=timeout_s)
-    match outcome:
-        case Applied(urls):
-            return f"loaded by {', '.join(urls)}"
-        case NoServer():
-            return "no server runs on this machine"
-        case LoadFailed(url, error):
-            with suppress(NoPreviousVersion):  # the first version has nothing to go back to
-                restore_previous(lake.state(), model.name, now=machine.clock().now(), reason=f"load failed: {error}")
-            raise ServerRefused(model.name, version, url, error)
-        case TimedOut(urls):
-            return f"not loaded within {timeout_s:g} s by {', '.join(urls)}"
+    try:
+        servers = await_servers(
+            state, model.name, generation, home=machine.folder, env=machine.env, now=now, timeout_s=timeout_s
+        )
+    finally:
+        mirrored = try_to_mirror(mlflow.registry(), state, model.name)
+    card = known_card(state, model.name, version)
+    return {
+        "version": card.version,
+        "generation": generation,
+        CANDIDATE: card.candidate_id,
+        "artifact": card.artifact_uri,
+        "servers": servers,
+        "aliases": mirrored,
+        "routed_at": now.isoformat(),
+    }
+
+
+def _wait_for_approval(context: dg.AssetExecutionContext, model: Model, card: "VersionCard") -> None:
+    """Say, in the log, on the asset's page and on the run, that a person has to decide."""
+    command = f"mlops approve {card.name} {card.version} --reason TEXT"
+    text = (
+        f"Version {card.version} passed the gate and waits for approval: run `{command}` (or `mlops reject`), "
+        f"or the job `{card.name}_decide`."
+    )
+    context.log.warning(text)
+    metadata = {"version": card.version, CANDIDATE: card.candidate_id, "to approve": command}
+    context.log_event(dg.AssetObservation(model.key("deployment"), description=text, metadata=metadata))
+    note_verdict(context, "waiting", **{VERSION: str(card.version)})
+
+
+def _load(card: "VersionCard") -> None:
+    """Load the saved model and replay its golden rows: where no server runs, nobody else would notice."""
+    from mlops_assets.predictor.artifact import load
+
+    load(card.artifact_uri)

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from mlops_assets.assets.binding import CANDIDATE, EVENTS, bound_candidate
+from mlops_assets.assets.binding import CANDIDATE, bound_candidate
 from mlops_assets.assets.metadata import table
 from mlops_assets.assets.model import Model
-from mlops_assets.resources.places import MlflowResource
+from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
 
 
 def registered_version_asset(model: Model) -> dg.AssetsDefinition:
@@ -19,21 +19,28 @@ def registered_version_asset(model: Model) -> dg.AssetsDefinition:
         kinds={"mlflow"},
         description="The version in the model registry, with its lineage. A blocking check guards only its own run.",
     )
-    def registered_version(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+    def registered_version(
+        context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
+    ) -> dg.MaterializeResult:
         from mlops_assets.registry.register import register_run
+        from mlops_assets.rollout.mirror import mirror_aliases
 
-        run = mlflow.tracking().open_run(bound_candidate(context, model))
-        tags = {name: value for name, value in run.tags().items() if name.startswith("mlops/") and name != EVENTS}
-        version = register_run(
-            mlflow.registry(), run, model=model.name, lineage={**tags, "dagster/run_id": context.run.run_id}
+        run, registry, state = (
+            mlflow.tracking().open_run(bound_candidate(context, model)),
+            mlflow.registry(),
+            lake.state(),
         )
+        approval, now = model.spec.approval, machine.clock().now()
+        card = register_run(registry, state, run, model=model.name, approval=approval, now=now)
+        mirror_aliases(registry, state, model.name)
         return dg.MaterializeResult(
             metadata={
-                "version": version.version,
+                "version": card.version,
+                "status": card.status,
                 CANDIDATE: run.run_id,
-                "artifact": version.artifact_uri,
+                "artifact": card.artifact_uri,
                 "mlflow_run": dg.MetadataValue.url(run.url),
-                "lineage": table(("input", "value"), sorted(version.tags.items())),
+                "lineage": table(("input", "value"), sorted(card.lineage.items())),
             }
         )
 

@@ -1,18 +1,25 @@
-"""Let a version in only with an approved verdict for exactly that candidate, and move the aliases."""
+"""Let a version in only with an approved verdict for exactly that candidate."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.evaluation.verdict import Approved, Verdict, read_verdict
 from mlops_assets.predictor.artifact import identity
+from mlops_assets.registry.lifecycle import Decision, VersionCard, add_card, cards
+from mlops_assets.registry.lineage import lineage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-    from mlops_assets.registry.registry import ModelVersion, Registry
+    from mlops_assets.lake.state import StateStore
+    from mlops_assets.registry.registry import Registry
     from mlops_assets.training.tracking import TrackedRun
+
+Approval = Literal["auto", "manual"]
+GATE = "gate"
 
 
 class NotApproved(MlopsError):
@@ -39,42 +46,44 @@ class NotRegistered(MlopsError):
         )
 
 
-def version_of(registry: Registry, name: str, *, candidate_id: str) -> ModelVersion:
+def card_of(state: StateStore, model: str, *, candidate_id: str) -> VersionCard:
     """Return the version that a candidate became.
 
     Raises:
         NotRegistered: It became none.
     """
-    found = next((version for version in registry.versions(name) if version.candidate_id == candidate_id), None)
+    found = next((card for card in cards(state, model) if card.candidate_id == candidate_id), None)
     if found is None:
-        raise NotRegistered(name, candidate_id)
+        raise NotRegistered(model, candidate_id)
     return found
 
 
-def register_run(registry: Registry, run: TrackedRun, *, model: str, lineage: Mapping[str, str]) -> ModelVersion:
+def register_run(
+    registry: Registry, state: StateStore, run: TrackedRun, *, model: str, approval: Approval, now: datetime
+) -> VersionCard:
     """Register the candidate of `run` under the verdict stored there; the artefact is the one the verdict names.
 
     Raises:
         NotApproved: See `register_approved`.
     """
-    verdict = read_verdict(run)
-    uri = run.artifact_uri(verdict.artifact) if verdict else ""
-    return register_approved(registry, verdict, model=model, candidate_id=run.run_id, artifact_uri=uri, lineage=lineage)
+    verdict = approved(read_verdict(run), model=model, candidate_id=run.run_id)
+    return register_approved(
+        registry,
+        state,
+        verdict,
+        model=model,
+        artifact_uri=run.artifact_uri(verdict.artifact),
+        lineage=lineage_of(run.tags(), verdict),
+        approval=approval,
+        now=now,
+    )
 
 
-def register_approved(
-    registry: Registry,
-    verdict: Verdict | None,
-    *,
-    model: str,
-    candidate_id: str,
-    artifact_uri: str,
-    lineage: Mapping[str, str],
-) -> ModelVersion:
-    """Register a candidate and point `challenger` to it; a second time it changes nothing.
+def approved(verdict: Verdict | None, *, model: str, candidate_id: str) -> Approved:
+    """Return the verdict if it lets this candidate in.
 
     Raises:
-        NotApproved: There is no verdict, it is a rejection, or it is about another candidate or another saved model.
+        NotApproved: There is none, it is a rejection, or it is about another candidate.
     """
     if verdict is None:
         raise NotApproved(model, candidate_id, found="no verdict")
@@ -82,25 +91,48 @@ def register_approved(
         raise NotApproved(model, candidate_id, found=f"a verdict on candidate {verdict.candidate_id}")
     if not isinstance(verdict, Approved):
         raise NotApproved(model, candidate_id, found="rejected: " + "; ".join(verdict.reasons))
-    sha256 = identity(artifact_uri)
+    return verdict
+
+
+def register_approved(
+    registry: Registry,
+    state: StateStore,
+    verdict: Approved,
+    *,
+    model: str,
+    artifact_uri: str,
+    lineage: Mapping[str, str],
+    approval: Approval,
+    now: datetime,
+) -> VersionCard:
+    """Register a candidate, in MLflow and then as a card of the lake; a second time it changes nothing.
+
+    A version without a card takes no traffic and no alias, so a registration that was killed in between shows nothing,
+    and finds its version in MLflow when it is made again.
+
+    Raises:
+        NotApproved: The saved model is not the one that was judged.
+    """
+    candidate_id, sha256 = verdict.candidate_id, identity(artifact_uri)
     if sha256 != verdict.sha256:
         raise NotApproved(model, candidate_id, found=f"model {sha256} at {artifact_uri}, approved was {verdict.sha256}")
     version = registry.register(
-        model, candidate_id=candidate_id, artifact_uri=artifact_uri, tags={**lineage, "mlops/sha256": sha256}
+        model, candidate_id=candidate_id, run_id=candidate_id, artifact_uri=artifact_uri, tags=lineage
     )
-    registry.set_alias(model, "challenger", version.version)
-    return version
+    card = VersionCard(
+        name=model,
+        version=version.version,
+        candidate_id=candidate_id,
+        run_id=version.run_id,
+        artifact_uri=artifact_uri,
+        sha256=sha256,
+        registered_at=now,
+        decisions=first_decision(approval, now=now),
+        lineage=dict(lineage),
+    )
+    return add_card(state, card)
 
 
-def promote(registry: Registry, name: str, version: int) -> ModelVersion:
-    """Make a version the champion; the one it replaces becomes `previous`. Doing it again changes nothing.
-
-    Raises:
-        VersionNotFound: There is no such version.
-    """
-    promoted, champion = registry.get(name, version), registry.by_alias(name, "champion")
-    if champion != promoted:
-        if champion is not None:
-            registry.set_alias(name, "previous", champion.version)
-        registry.set_alias(name, "champion", version)
-    return promoted
+def first_decision(approval: Approval, *, now: datetime) -> tuple[Decision, ...]:
+    """Return what is decided about a version as it is registered: it is approved, or a person will say."""
+    return (Decision("approved", GATE, now, "approval: auto"),) if approval == "auto" else ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.training.mlflow_client import open_client
+from mlops_assets.training.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +28,10 @@ class ModelVersion:
 
     Attributes:
         version: Counts from 1 within a name.
-        candidate_id: The run that made it.
+        candidate_id: The candidate that it was.
         artifact_uri: Where the saved model is (`predictor.artifact.load`).
         tags: Its lineage.
+        run_id: The run that holds its files: the candidate's own, or that of a copy.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ModelVersion:
     candidate_id: str
     artifact_uri: str
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    run_id: str = ""
 
 
 class VersionNotFound(MlopsError):
@@ -54,7 +57,9 @@ class VersionNotFound(MlopsError):
 class Registry(Protocol):
     """Where versions are kept."""
 
-    def register(self, name: str, *, candidate_id: str, artifact_uri: str, tags: Mapping[str, str]) -> ModelVersion:
+    def register(
+        self, name: str, *, candidate_id: str, run_id: str, artifact_uri: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
         """Return the version of this candidate, creating it the first time only."""
         ...
 
@@ -70,6 +75,14 @@ class Registry(Protocol):
         """Point the alias to a version, or raise `VersionNotFound`."""
         ...
 
+    def drop_alias(self, name: str, alias: Alias) -> None:
+        """Let the alias point to nothing; one that does not exist is no mistake."""
+        ...
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version; its others stay."""
+        ...
+
     def versions(self, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first."""
         ...
@@ -81,15 +94,18 @@ class MlflowRegistry:
 
     tracking_uri: str
     env: str
+    patience_s: float = PATIENCE_S
 
-    def register(self, name: str, *, candidate_id: str, artifact_uri: str, tags: Mapping[str, str]) -> ModelVersion:
+    def register(
+        self, name: str, *, candidate_id: str, run_id: str, artifact_uri: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
         known = self._of_candidate(name, candidate_id)
         if known:
             return known[0]
         client = self._client()
         self._ensure_model(client, name)
         ours = client.create_model_version(
-            self._full(name), source=artifact_uri, run_id=candidate_id, tags={**tags, CANDIDATE_TAG: candidate_id}
+            self._full(name), source=artifact_uri, run_id=run_id, tags={**tags, CANDIDATE_TAG: candidate_id}
         )
         first = self._of_candidate(name, candidate_id)[0]
         if first.version != int(ours.version):  # a twin was faster: its version stays, ours goes
@@ -118,6 +134,15 @@ class MlflowRegistry:
         self.get(name, version)
         self._client().set_registered_model_alias(self._full(name), alias, str(version))
 
+    def drop_alias(self, name: str, alias: Alias) -> None:
+        if self.by_alias(name, alias) is not None:
+            self._client().delete_registered_model_alias(self._full(name), alias)
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        client = self._client()
+        for key, value in tags.items():
+            client.set_model_version_tag(self._full(name), str(version), key, value)
+
     def versions(self, name: str) -> list[ModelVersion]:
         client, found, token = self._client(), [], None
         while True:
@@ -140,12 +165,12 @@ class MlflowRegistry:
                 raise
 
     def _client(self) -> MlflowClient:
-        return open_client(self.tracking_uri)
+        return open_client(self.tracking_uri, patience_s=self.patience_s)
 
     def _full(self, name: str) -> str:
         return f"{self.env}.{name}"
 
 
 def _version(name: str, found: MlflowVersion) -> ModelVersion:
-    tags = dict(found.tags)
-    return ModelVersion(name, int(found.version), tags.get(CANDIDATE_TAG, found.run_id or ""), str(found.source), tags)
+    tags, run_id = dict(found.tags), found.run_id or ""
+    return ModelVersion(name, int(found.version), tags.get(CANDIDATE_TAG, run_id), str(found.source), tags, run_id)

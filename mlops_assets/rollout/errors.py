@@ -50,9 +50,9 @@ class UnknownRoutingSchema(MlopsError):
 class ServerRefused(MlopsError):
     """A running server could not load the new version; traffic went back."""
 
-    def __init__(self, model: str, version: int, url: str, error: str) -> None:
+    def __init__(self, model: str, url: str, error: str) -> None:
         super().__init__(
-            f"{model}: version {version} on {url}",
+            f"{model}: the version routed now, on {url}",
             found=error,
             required="a version that every running server loads",
             remedy="The former version answers on. Mend the artefact, or retrain.",

@@ -1,7 +1,10 @@
 """The registry in memory, and the suite's two implementations."""
 
+from dataclasses import replace
+
 import pytest
 
+from mlops_assets.lake.state import LocalState
 from mlops_assets.registry.registry import MlflowRegistry, ModelVersion, VersionNotFound
 
 
@@ -11,13 +14,13 @@ class MemoryRegistry:
     def __init__(self):
         self._versions, self._aliases = {}, {}
 
-    def register(self, name, *, candidate_id, artifact_uri, tags):
+    def register(self, name, *, candidate_id, run_id, artifact_uri, tags):
         versions = self._versions.setdefault(name, [])
         for version in versions:
             if version.candidate_id == candidate_id:
                 return version
         tags = {**tags, "mlops/candidate": candidate_id}
-        versions.append(ModelVersion(name, len(versions) + 1, candidate_id, artifact_uri, tags))
+        versions.append(ModelVersion(name, len(versions) + 1, candidate_id, artifact_uri, tags, run_id))
         return versions[-1]
 
     def get(self, name, version):
@@ -33,6 +36,13 @@ class MemoryRegistry:
     def set_alias(self, name, alias, version):
         self._aliases[name, alias] = self.get(name, version).version
 
+    def drop_alias(self, name, alias):
+        self._aliases.pop((name, alias), None)
+
+    def set_tags(self, name, version, tags):
+        known = self.get(name, version)
+        self._versions[name][version - 1] = replace(known, tags={**known.tags, **tags})
+
     def versions(self, name):
         return list(self._versions.get(name, []))
 
@@ -46,6 +56,11 @@ def database(tmp_path_factory):
 @pytest.fixture
 def mlflow_registry(database, request):
     return MlflowRegistry(database, f"env_{abs(hash(request.node.name))}")
+
+
+@pytest.fixture
+def state(tmp_path):
+    return LocalState(str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -32,11 +32,6 @@ def decision(what, who="ann", why="looks right", at=NOW):
     return Decision(what, who, at, why)
 
 
-@pytest.fixture
-def state(tmp_path):
-    return LocalState(str(tmp_path))
-
-
 def test_a_card_comes_back_as_it_was_stored(state):
     stored = card(lineage={"mlops/commit": "abc"}, decisions=(decision("approved"),), copied_from="dev.delay@4")
 

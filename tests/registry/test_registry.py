@@ -5,13 +5,16 @@ import sys
 
 import pytest
 
-from mlops_assets.registry.register import NotRegistered, promote, version_of
 from mlops_assets.registry.registry import MlflowRegistry, VersionNotFound
 
 
 def _register(registry, candidate_id, name="delay"):
     return registry.register(
-        name, candidate_id=candidate_id, artifact_uri=f"/models/{candidate_id}", tags={"data": "d1"}
+        name,
+        candidate_id=candidate_id,
+        run_id=candidate_id,
+        artifact_uri=f"/models/{candidate_id}",
+        tags={"data": "d1"},
     )
 
 
@@ -40,13 +43,11 @@ def test_an_empty_registry(registry):
         registry.get("delay", 1)
 
 
-def test_a_version_is_found_by_number_and_by_candidate(registry):
+def test_a_version_is_found_by_number(registry):
     version = _register(registry, "a")
-    assert registry.get("delay", 1) == version == version_of(registry, "delay", candidate_id="a")
+    assert registry.get("delay", 1) == version
     with pytest.raises(VersionNotFound, match="version 2: found versions 1"):
         registry.get("delay", 2)
-    with pytest.raises(NotRegistered, match="candidate b: found none"):
-        version_of(registry, "delay", candidate_id="b")
 
 
 def test_an_alias_points_to_one_version_and_moves(registry):
@@ -60,38 +61,26 @@ def test_an_alias_points_to_one_version_and_moves(registry):
         registry.set_alias("delay", "champion", 3)
 
 
-def test_promotion_keeps_the_one_before(registry):
-    first, second, third = (_register(registry, name) for name in "abc")
-    assert promote(registry, "delay", 1) == first
-    assert registry.by_alias("delay", "previous") is None
-    promote(registry, "delay", 2)
-    assert (registry.by_alias("delay", "champion"), registry.by_alias("delay", "previous")) == (second, first)
-    promote(registry, "delay", 2)  # again: nothing changes
-    assert registry.by_alias("delay", "previous") == first
-    promote(registry, "delay", 3)
-    assert (registry.by_alias("delay", "champion"), registry.by_alias("delay", "previous")) == (third, second)
-
-
-def test_a_promotion_that_was_killed_half_way_can_be_repeated(registry):
-    first, second = _register(registry, "a"), _register(registry, "b")
-    promote(registry, "delay", 1)
-    registry.set_alias("delay", "previous", 1)  # killed before the champion moved
-    promote(registry, "delay", 2)
-    assert (registry.by_alias("delay", "champion"), registry.by_alias("delay", "previous")) == (second, first)
-
-
-def test_promoting_what_does_not_exist(registry):
+def test_an_alias_can_point_to_nothing_again(registry):
     _register(registry, "a")
-    promote(registry, "delay", 1)
-    with pytest.raises(VersionNotFound):
-        promote(registry, "delay", 9)
-    assert registry.by_alias("delay", "champion").version == 1
+    registry.drop_alias("delay", "previous")
+    registry.set_alias("delay", "previous", 1)
+    registry.drop_alias("delay", "previous")
+    assert registry.by_alias("delay", "previous") is None
+
+
+def test_tags_are_set_beside_those_that_are_there(registry):
+    _register(registry, "a")
+    registry.set_tags("delay", 1, {"mlops/status": "pending"})
+    registry.set_tags("delay", 1, {"mlops/status": "approved", "mlops/decided_by": "ann"})
+    tags = registry.get("delay", 1).tags
+    assert (tags["mlops/status"], tags["mlops/decided_by"], tags["data"]) == ("approved", "ann", "d1")
 
 
 def test_a_laptop_does_not_see_or_touch_another_environment(database):
     laptop, production = MlflowRegistry(database, "laptop"), MlflowRegistry(database, "production")
     _register(production, "a", "apart")
-    promote(production, "apart", 1)
+    production.set_alias("apart", "champion", 1)
     assert laptop.versions("apart") == []
     assert laptop.by_alias("apart", "champion") is None
 
@@ -110,7 +99,7 @@ registry.versions("delay")
 (folder / sys.argv[3]).touch()
 while len(list(folder.iterdir())) < 2:
     time.sleep(0.005)
-found = [registry.register("delay", candidate_id=f"c{i}", artifact_uri="/m", tags={}).version for i in range(8)]
+found = [registry.register("delay", candidate_id=f"c{i}", run_id=f"c{i}", artifact_uri="/m", tags={}).version for i in range(8)]
 print(found)
 """
 
