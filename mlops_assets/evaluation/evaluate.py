@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlops_assets.errors import MlopsError
-from mlops_assets.evaluation.baseline import baseline_scores
-from mlops_assets.evaluation.gate import TestRows, judge
-from mlops_assets.evaluation.reading import record_reading
+from mlops_assets.evaluation.budget import budget
+from mlops_assets.evaluation.gate import judge
+from mlops_assets.evaluation.reading import record_reading, rows_set_apart, score_rows
 from mlops_assets.evaluation.sanity import refit_mean, refit_metric
 from mlops_assets.evaluation.serving_equality import serving_equality
 from mlops_assets.evaluation.verdict import REFIT, Approved, Verdict, decide, write_verdict
@@ -18,50 +18,24 @@ from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.candidate import CANDIDATE, Extras, log_model
 from mlops_assets.training.estimators import Recipe
 from mlops_assets.training.fit import refit
-from mlops_assets.training.labels import labels
-from mlops_assets.training.split import UNIX_EPOCH, newest, prediction_times
+from mlops_assets.training.plots import score_plots
+from mlops_assets.training.split import newest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-    import numpy as np
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
+    from mlops_assets.evaluation.rows import TestRows
     from mlops_assets.evaluation.spec import GateSpec
     from mlops_assets.predictor.artifact import Predictor
-    from mlops_assets.predictor.signature import Task
+    from mlops_assets.predictor.signature import Signature
     from mlops_assets.training.candidate import ReferenceOf
     from mlops_assets.training.tracking import TrackedRun, Tracking
 
-    Vector = np.ndarray[Any, Any]
-
 TEST_METRIC = "mlops/test_metric"  # of the lineage: what the gate judged by, and its value
-DAY_MICROS = timedelta(days=1) // timedelta(microseconds=1)
-
-
-class UnknownBlock(MlopsError):
-    """The gate's block is not a column of the training set."""
-
-    def __init__(self, block: str, columns: list[str]) -> None:
-        super().__init__(
-            f"gate.block {block!r}",
-            found=f"columns {', '.join(columns)}",
-            required="`day` or one of these columns",
-            remedy="Correct `gate.block`, or let the spine select that column.",
-        )
-
-
-class NoTestRows(MlopsError):
-    """The training set has no row to judge the candidate on."""
-
-    def __init__(self, candidate_id: str, *, newest_row: datetime, test_after: datetime) -> None:
-        super().__init__(
-            f"candidate {candidate_id}",
-            found=f"a training set up to {newest_row:%Y-%m-%d %H:%M}",
-            required=f"rows after {test_after:%Y-%m-%d %H:%M}, which the candidate has not seen",
-            remedy="Evaluate it on the training set that it was trained on.",
-        )
 
 
 @dataclass(frozen=True)
@@ -70,10 +44,12 @@ class Evaluation:
 
     Attributes:
         metrics: `test_<metric>` and `test_rows`; the run has them too.
+        pictures: PNG bytes by name, `test_<picture>`; the run has them too, under `plots/`.
     """
 
     verdict: Verdict
     metrics: Mapping[str, float]
+    pictures: Mapping[str, bytes]
 
 
 def evaluate(
@@ -97,36 +73,34 @@ def evaluate(
         reference_of: Makes the refit's reference profile (see `training.candidate.Extras`).
 
     Raises:
-        NoTestRows: The table ends before the test rows of the candidate begin.
+        MlopsError: See `rows_set_apart`.
     """
     candidate = load(run.artifact_uri(CANDIDATE))
-    task, times = candidate.manifest.task, prediction_times(table)
-    is_test = times > _micros(candidate, "test_after")
-    if not is_test.any():
-        raise NoTestRows(run.run_id, newest_row=newest(table), test_after=_time(candidate, "test_after"))
-    test, y = table.filter(is_test), labels(table, task, candidate.manifest.classes)
+    signature = candidate.manifest.signature
+    is_test = rows_set_apart(table, run.run_id, candidate, gate)
+    test = table.filter(is_test)
     notes = record_reading(run, test)
-    rows = TestRows(
-        y=y[is_test],
-        candidate=candidate.predict(test),
-        champion=None if champion is None else _champion_scores(champion, test),
-        champion_unseen=None if champion is None else prediction_times(test) > _micros(champion, "trained_through"),
-        baseline=baseline_scores(y[times <= _micros(candidate, "train_until")], test.num_rows),
-        blocks=block_of_rows(test, gate.block),
-    )
-    metrics = _test_metrics(rows, task)
-    run.log_metrics(metrics)
-    metric = gate.metric_for(task)
-    run.set_tags({TEST_METRIC: f"{metric} {metrics[f'test_{metric}']:.4g}"})
-    seed = _recipe(candidate).seed
+    rows = score_rows(table, is_test, candidate=candidate, champion=champion, gate=gate)
+    metrics, pictures = _log(run, rows, signature, metric=gate.metric_for(signature.task))
     verdict = judge(
-        run.run_id, rows, candidate_sha256=candidate.sha256, spec=gate, task=task, seed=seed, notes=notes, now=now
+        run.run_id,
+        rows,
+        candidate_sha256=candidate.sha256,
+        spec=gate,
+        task=signature.task,
+        seed=_recipe(candidate).seed,
+        notes=notes,
+        now=now,
     )
+    served, uri, pipeline = candidate, run.artifact_uri(CANDIDATE), candidate.pipeline
     if refit_approved and isinstance(verdict, Approved):
         uri, pipeline = _refit(run, candidate, table, reference_of)
-        verdict = _check_refit(verdict, load(uri), pipeline, test, rows, metric=metric)
+        served = load(uri)
+        verdict = _check_refit(verdict, rows, served, test, metric=gate.metric_for(signature.task))
+    equality = serving_equality(pipeline, served, test, threshold=gate.decision_threshold)
+    verdict = decide(verdict, equality, *budget(served, uri, test, gate))
     write_verdict(run, verdict)
-    return Evaluation(verdict, metrics)
+    return Evaluation(verdict, metrics, pictures)
 
 
 def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:
@@ -136,19 +110,6 @@ def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:
     which has, newer training data never gets a chance to show its worth.
     """
     return load(tracking.open_run(candidate_id).artifact_uri(CANDIDATE))
-
-
-def block_of_rows(table: pa.Table, block: str) -> Vector:
-    """Return a number for the block of each row: its calendar day (UTC), or its value in a column.
-
-    Raises:
-        UnknownBlock: The table has no such column.
-    """
-    if block == "day":
-        return prediction_times(table) // DAY_MICROS
-    if block not in table.column_names:
-        raise UnknownBlock(block, table.column_names)
-    return table[block].combine_chunks().dictionary_encode("encode").indices.to_numpy(zero_copy_only=False)
 
 
 def _refit(
@@ -161,41 +122,31 @@ def _refit(
     return log_model(run, REFIT, pipeline, table, signature=signature, extras=extras), pipeline
 
 
-def _check_refit(
-    verdict: Approved, served: Predictor, pipeline: Pipeline, test: pa.Table, rows: TestRows, *, metric: str
-) -> Verdict:
+def _check_refit(verdict: Approved, rows: TestRows, served: Predictor, test: pa.Table, *, metric: str) -> Verdict:
     again = served.predict(test)
     return decide(
         verdict,
         refit_metric(rows.y, rows.candidate, again, metric=metric),
         refit_mean(rows.candidate, again),
-        serving_equality(pipeline, served, test),
         refit_sha256=served.sha256,
     )
 
 
-def _test_metrics(rows: TestRows, task: Task) -> dict[str, float]:
-    found = {f"test_{name}": METRICS[name](rows.y, rows.candidate) for name in TASK_METRICS[task]}
-    return {"test_rows": float(len(rows.y))} | found
+def _log(
+    run: TrackedRun, rows: TestRows, signature: Signature, *, metric: str
+) -> tuple[dict[str, float], dict[str, bytes]]:
+    """Write what the scores of the test rows say into the run."""
+    found = {f"test_{name}": METRICS[name](rows.y, rows.candidate) for name in TASK_METRICS[signature.task]}
+    metrics = {"test_rows": float(len(rows.y)), **found}
+    run.log_metrics(metrics)
+    run.set_tags({TEST_METRIC: f"{metric} {metrics[f'test_{metric}']:.4g}"})
+    pictures = score_plots(rows.y, rows.candidate, task=signature.task, classes=signature.classes, part="test")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, png in pictures.items():
+            Path(folder, f"{name}.png").write_bytes(png)
+        run.log_folder(Path(folder), "plots")
+    return metrics, pictures
 
 
 def _recipe(predictor: Predictor) -> Recipe:
     return Recipe(**predictor.manifest.facts["recipe"])
-
-
-def _time(predictor: Predictor, fact: str) -> datetime:
-    return datetime.fromisoformat(predictor.manifest.facts[fact])
-
-
-def _micros(predictor: Predictor, fact: str) -> int:
-    return (_time(predictor, fact) - UNIX_EPOCH) // timedelta(microseconds=1)
-
-
-def _champion_scores(champion: Predictor, test: pa.Table) -> Vector:
-    """Score the rows as production would: a feature that the model's file no longer names is null."""
-    import pyarrow as pa
-
-    for name in champion.features:
-        if name not in test.column_names:
-            test = test.append_column(name, pa.nulls(test.num_rows))
-    return champion.predict(test)

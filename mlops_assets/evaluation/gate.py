@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.evaluation.verdict import Criterion, Evaluated, Verdict, decide
-from mlops_assets.stats.bootstrap import paired_block_bootstrap
-from mlops_assets.stats.metrics import METRICS
+from mlops_assets.evaluation.calibration_error import calibration_error
+from mlops_assets.evaluation.fairness import fairness
+from mlops_assets.evaluation.quality import better, floor
+from mlops_assets.evaluation.slices import slices
+from mlops_assets.evaluation.verdict import Evaluated, Verdict, decide
+from mlops_assets.stats.bootstrap import Blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     import numpy as np
 
+    from mlops_assets.evaluation.rows import TestRows
     from mlops_assets.evaluation.spec import GateSpec
+    from mlops_assets.evaluation.verdict import Criterion
     from mlops_assets.predictor.signature import Task
 
     Vector = np.ndarray[Any, Any]
 
-LEAST_BLOCKS = 10
 FIRST_MODEL = "first model: there is no champion to compare with"
-
-
-@dataclass(frozen=True)
-class TestRows:
-    """The rows that a candidate is judged on; all vectors belong to the same rows.
-
-    Attributes:
-        y: Labels.
-        candidate: Its scores.
-        champion: Scores of the present champion, or None if there is none.
-        champion_unseen: Mask of the rows that the champion was not trained on; None means all of them.
-        baseline: Scores of the trivial baseline.
-        blocks: Block of each row for the bootstrap.
-    """
-
-    __test__ = False  # not a test case, whatever pytest makes of its name
-
-    y: Vector
-    candidate: Vector
-    champion: Vector | None
-    champion_unseen: Vector | None
-    baseline: Vector
-    blocks: Vector
-
-
-@dataclass(frozen=True)
-class _Rival:
-    """Scores to beat, on some of the test rows."""
-
-    name: str
-    scores: Vector
-    rows: Vector
-    margin: float
 
 
 def judge(
@@ -76,21 +47,10 @@ def judge(
         notes: What a reader of the verdict should know besides.
         now: Time of the verdict.
     """
-    import numpy as np
-
-    everywhere = np.ones(len(rows.y), dtype=bool)
-    rivals = [_Rival("baseline", rows.baseline, everywhere, spec.baseline_margin)]
-    if rows.champion is not None:
-        unseen = everywhere if rows.champion_unseen is None else rows.champion_unseen
-        rivals.append(_Rival("champion", rows.champion, unseen, 0.0))
-    metric = spec.metric_for(task)
-    criteria = [_better(rows, rival, metric, spec, seed) for rival in rivals]
-    if spec.floor is not None:
-        criteria.insert(0, _floor(rows, metric, spec.floor))
     return decide(
         Evaluated(
             candidate_id=candidate_id,
-            criteria=tuple(criteria),
+            criteria=(*_quality(rows, spec, task, seed), *_harm(rows, spec, task, seed)),
             notes=(*notes, FIRST_MODEL) if rows.champion is None else notes,
             candidate_sha256=candidate_sha256,
             evaluated_at=now,
@@ -98,54 +58,36 @@ def judge(
     )
 
 
-def _floor(rows: TestRows, metric: str, floor: float) -> Criterion:
-    observed = METRICS[metric](rows.y, rows.candidate)
-    greater = METRICS[metric].greater_is_better
-    return Criterion(
-        name="floor",
-        observed=_defined(observed),
-        threshold=floor,
-        passed=observed >= floor if greater else observed <= floor,
-        reason=f"floor: {metric} is {observed:.4g}; required {'>=' if greater else '<='} {floor:g}",
-    )
+def _quality(rows: TestRows, spec: GateSpec, task: Task, seed: int) -> Iterator[Criterion]:
+    """Yield what the candidate must show: it reaches the floors, and beats the baseline and the champion."""
+    metric = spec.metric_for(task)
+    blocks = Blocks.of(rows.blocks, replicates=spec.replicates, seed=seed)
+    if spec.floor is not None:
+        yield floor(rows, "floor", metric, spec.floor, blocks=blocks, spec=spec)
+    for name, least in spec.floors.items():
+        yield floor(rows, f"floor_{name}", name, least, blocks=blocks, spec=spec)
+    yield better(rows, "baseline", metric, rows.baseline, blocks=blocks, margin=spec.baseline_margin, spec=spec)
+    if rows.champion is not None:
+        yield from _against(rows.champion, rows, spec, task, seed)
 
 
-def _better(rows: TestRows, rival: _Rival, metric: str, spec: GateSpec, seed: int) -> Criterion:
-    """Compare on the rival's rows; the improvement is positive when the candidate is better, whatever the metric."""
-    import numpy as np
-
-    shared = rival.rows
-    blocks = rows.blocks[shared]
-    found = len(np.unique(blocks))
-    if found < LEAST_BLOCKS:
-        reason = f"{rival.name}: {found} blocks ({spec.block}) to compare on; required at least {LEAST_BLOCKS}"
-        return Criterion(name=rival.name, observed=None, threshold=rival.margin, passed=False, reason=reason)
-    pair = (rows.candidate[shared], rival.scores[shared])
-    first, second = pair if METRICS[metric].greater_is_better else pair[::-1]
-    interval = paired_block_bootstrap(
-        METRICS[metric].prepare,
-        rows.y[shared],
-        first,
-        second,
-        blocks,
-        replicates=spec.replicates,
-        confidence=spec.confidence,
-        seed=seed,
-    )
-    passed = interval.low > rival.margin
-    return Criterion(
-        name=rival.name,
-        observed=_defined(interval.estimate),
-        threshold=rival.margin,
-        low=interval.low,
-        high=interval.high,
-        passed=passed,
-        reason=(
-            f"{rival.name}: {metric} is better by {interval.estimate:.4g} [{interval.low:.4g}, {interval.high:.4g}] "
-            f"over {interval.blocks} blocks ({spec.block}); required a lower end > {rival.margin:g}"
-        ),
-    )
+def _against(champion: Vector, rows: TestRows, spec: GateSpec, task: Task, seed: int) -> Iterator[Criterion]:
+    """Compare with the champion on the rows that it has not seen either."""
+    unseen = slice(None) if rows.champion_unseen is None else rows.champion_unseen
+    champion = champion[unseen]
+    shared = replace(rows, y=rows.y[unseen], candidate=rows.candidate[unseen])
+    blocks = Blocks.of(rows.blocks[unseen], replicates=spec.replicates, seed=seed)
+    yield better(shared, "champion", spec.metric_for(task), champion, blocks=blocks, margin=0, spec=spec)
+    for name, margin in spec.non_inferior.items():
+        yield better(shared, f"non_inferior_{name}", name, champion, blocks=blocks, margin=-margin, spec=spec)
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _harm(rows: TestRows, spec: GateSpec, task: Task, seed: int) -> Iterator[Criterion]:
+    """Yield what the candidate must not do: promise wrong probabilities, fail a part of the rows, or a group."""
+    blocks = Blocks.of(rows.blocks, replicates=spec.replicates, seed=seed)
+    if spec.calibration_error is not None:
+        yield calibration_error(rows, spec.calibration_error, blocks=blocks, spec=spec)
+    for one in spec.slices:
+        yield slices(rows, one, spec.metric_for(task), blocks=blocks, spec=spec)
+    for one in spec.fairness:
+        yield from fairness(rows, one, blocks=blocks, spec=spec)

@@ -104,6 +104,11 @@ class GateSpec(BaseModel):
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of the bootstrap intervals.")
     replicates: int = Field(default=1000, ge=200, le=100_000, description="Bootstrap replicates.")
 
+    @property
+    def tail(self) -> float:
+        """Chance that is left out at one end of an interval: alpha, the chance to pass undeservedly."""
+        return (1 - self.confidence) / 2
+
     def metric_for(self, task: Task) -> MetricName:
         """Return the metric that judges a model of this task.
 

@@ -29,6 +29,25 @@ class UnreadableVerdict(MlopsError):
         )
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice or group behind a criterion.
+
+    Attributes:
+        observed: Its metric, or its share of positive decisions; None where it is undefined.
+        gap: By how much it is worse than all rows; `low` and `high` are the ends of the interval of that.
+        passed: None if it is shown and not judged; `note` says why.
+    """
+
+    name: str
+    rows: int
+    observed: float | None
+    gap: float | None = None
+    low: float | None = None
+    high: float | None = None
+    passed: bool | None = None
+    note: str = ""
+
+
 class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was asked of the candidate.
 
@@ -37,6 +56,9 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
         threshold: What it was measured against.
         low: Lower end of the interval of `observed`, if it has one.
         reason: One sentence with the numbers, for a person.
+        kind: What it belongs to, for display: quality, slices, fairness, serving or refit.
+        metric: Which metric `observed` is, or is a difference of.
+        parts: Slices or groups behind it.
     """
 
     name: str
@@ -46,6 +68,9 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     low: float | None = None
     high: float | None = None
+    kind: str = "quality"
+    metric: str | None = None
+    parts: tuple[Part, ...] = ()
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +128,7 @@ def decide(verdict: Evaluated, *further: Criterion, refit_sha256: str | None = N
         notes=verdict.notes,
         candidate_sha256=verdict.candidate_sha256,
         evaluated_at=verdict.evaluated_at,
-        refit_sha256=refit_sha256,
+        refit_sha256=refit_sha256 or verdict.refit_sha256,
     )
 
 

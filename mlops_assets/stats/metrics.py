@@ -133,12 +133,21 @@ def _running(weights: Vector) -> Vector:
     return np.concatenate([[0.0], np.cumsum(weights)])
 
 
-def _mean_of(loss: Callable[[Vector, Vector], Vector], finish: Callable[[float], float] = float) -> Any:
-    def prepare(y: Vector, scores: Vector) -> Weighted:
-        losses = loss(y.astype(float), scores)
-        return lambda weights: finish(float(weights @ losses / weights.sum()))
+@dataclass(frozen=True)
+class Mean:
+    """The metrics that are a function of the mean loss of the rows.
 
-    return prepare
+    Attributes:
+        losses: Loss of each row, from labels and scores.
+        finish: Turns the mean loss into the metric, for one number or many.
+    """
+
+    losses: Callable[[Vector, Vector], Vector]
+    finish: Callable[[Any], Any] = lambda mean: mean
+
+    def __call__(self, y: Vector, scores: Vector) -> Weighted:
+        losses = self.losses(y.astype(float), scores)
+        return lambda weights: float(self.finish(weights @ losses / weights.sum()))
 
 
 def _log_loss(y: Vector, scores: Vector) -> Vector:
@@ -165,13 +174,13 @@ METRICS = {
     for metric in (
         Metric("roc_auc", True, _roc_auc),
         Metric("average_precision", True, _average_precision),
-        Metric("log_loss", False, _mean_of(_log_loss)),
-        Metric("brier", False, _mean_of(_brier)),
-        Metric("accuracy", True, _mean_of(lambda y, scores: scores.argmax(axis=1) == y)),
+        Metric("log_loss", False, Mean(_log_loss)),
+        Metric("brier", False, Mean(_brier)),
+        Metric("accuracy", True, Mean(lambda y, scores: scores.argmax(axis=1) == y)),
         Metric("f1_macro", True, _f1_macro),
         Metric("roc_auc_ovr", True, _roc_auc_ovr),
-        Metric("rmse", False, _mean_of(lambda y, scores: (y - scores) ** 2, math.sqrt)),
-        Metric("mae", False, _mean_of(lambda y, scores: abs(y - scores))),
+        Metric("rmse", False, Mean(lambda y, scores: (y - scores) ** 2, lambda mean: mean**0.5)),
+        Metric("mae", False, Mean(lambda y, scores: abs(y - scores))),
     )
 }
 TASK_METRICS: dict[str, tuple[MetricName, ...]] = {

@@ -1,14 +1,16 @@
 """From a logged candidate to a stored verdict, on real runs."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mlops_assets.evaluation.evaluate import NoTestRows, UnknownBlock, block_of_rows, evaluate, load_judged
+from mlops_assets.evaluation.evaluate import evaluate, load_judged
+from mlops_assets.evaluation.reading import NoTestRows
+from mlops_assets.evaluation.rows import UnknownColumn, block_of_rows
 from mlops_assets.evaluation.spec import GateSpec
 from mlops_assets.evaluation.verdict import Approved, Rejected, read_verdict
 from mlops_assets.predictor.artifact import identity, load
@@ -148,16 +150,28 @@ def test_a_corrupt_candidate_is_not_judged(table, new_candidate):
 
 
 def test_blocks_are_days_or_the_values_of_a_column(table):
-    days = [
-        (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(days=1) for time in table["prediction_time"].to_pylist()
-    ]
+    days = [time.date() for time in table["prediction_time"].to_pylist()]
     assert block_of_rows(table, "day").tolist() == days
     shops = block_of_rows(table, "shop")
     names = table["shop"].to_pylist()
     assert len(set(shops)) == 12
     assert len(set(zip(shops, names, strict=True))) == 12
-    with pytest.raises(UnknownBlock, match="required `day` or one of these columns"):
-        block_of_rows(table, "plane")
+
+
+@pytest.mark.parametrize(
+    ("gate", "place"),
+    [
+        ({"block": "plane"}, "gate.block 'plane': found columns prediction_time, .* required `day` or one of these"),
+        ({"slices": [{"by": "plane", "max_gap": 1}]}, r"gate.slices.by 'plane': .* required one of these"),
+        ({"fairness": [{"by": "plane", "demographic_parity_difference": 1}]}, "gate.fairness.by 'plane'"),
+        ({"baseline": "last_value", "baseline_by": ["plane"]}, "gate.baseline_by 'plane'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_before_a_row_is_read(table, new_candidate, gate, place):
+    run, _ = new_candidate()
+    with pytest.raises(UnknownColumn, match=place):
+        _evaluate(table, run, gate=GateSpec(**gate))
+    assert "mlops/test_reads" not in run.tags()
 
 
 def test_a_block_may_be_missing():

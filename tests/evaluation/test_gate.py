@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from mlops_assets.evaluation.gate import TestRows, judge
+from mlops_assets.evaluation.gate import judge
+from mlops_assets.evaluation.rows import TestRows
 from mlops_assets.evaluation.spec import GateSpec, WrongMetric
 from mlops_assets.evaluation.verdict import Approved, Rejected
 from mlops_assets.predictor.signature import Task
@@ -85,11 +86,16 @@ def test_the_margin_over_the_baseline_counts():
     assert isinstance(_judge(_rows(), baseline_margin=found.low), Rejected)
 
 
-def test_the_floor_is_the_worst_value_allowed():
+def test_the_floor_is_reached_by_the_worse_end_of_the_interval():
     rows = _rows()
-    auc = roc_auc_score(rows.y, rows.candidate)
-    assert isinstance(_judge(rows, floor=auc - 1e-9), Approved)
-    assert isinstance(_judge(rows, floor=auc + 1e-9), Rejected)
+    found = _criterion(_judge(rows, floor=0.5), "floor")
+    assert found.observed == pytest.approx(roc_auc_score(rows.y, rows.candidate))
+    assert found.low < found.observed < found.high
+    assert isinstance(_judge(rows, floor=found.low), Approved)
+    missed = _judge(rows, floor=found.low + 1e-9)
+    assert isinstance(missed, Rejected)
+    assert missed.reasons[0].startswith("floor: roc_auc is 0.9")
+    assert "over 28 blocks (day); required a lower end >= 0.8996" in missed.reasons[0]
 
 
 def test_for_a_loss_the_floor_is_an_upper_bound_and_smaller_is_better():
