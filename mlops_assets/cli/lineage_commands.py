@@ -1,5 +1,28 @@
 """The commands about where a version came from and what is kept of it: rebuild, retention, forget."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 app = typer.Typer()
+Defs = Annotated[Path | None, typer.Option("--defs", help="Folder of definition files.", file_okay=False, exists=True)]
+
+
+@app.command()
+def rebuild(
+    version: Annotated[str, typer.Argument(help="MODEL (its champion), MODEL@3, MODEL@challenger or MODEL@previous.")],
+    checkout: Annotated[
+        bool, typer.Option("--checkout", help="Work on the commit that it was trained with, in a folder of its own.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    here: Annotated[bool, typer.Option("--here", hidden=True, help="In this process, as JSON.")] = False,
+    defs: Defs = None,
+) -> None:
+    """Make a version again from its lineage: identical (exit code 0), or the first input that differs (1)."""
+    from mlops_assets.cli.rebuild import rebuild_and_print, rebuild_here
+
+    if here:
+        rebuild_here(version, defs)
+    else:
+        raise typer.Exit(rebuild_and_print(version, checkout=checkout, as_json=json, defs=defs))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlops_assets.features.definition import VectorDefinition
-    from mlops_assets.registry.registry import ModelVersion
+    from mlops_assets.registry.lifecycle import VersionCard
 
 
 def rebuild(
-    version: ModelVersion, *, definition: VectorDefinition | None, present: Mapping[str, str], lake: str
+    version: VersionCard, *, definition: VectorDefinition | None, present: Mapping[str, str], lake: str
 ) -> Rebuilt:
     """Fetch what a version was trained on, train, and compare: files by their hash, scores bit by bit.
 

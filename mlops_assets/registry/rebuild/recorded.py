@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.features.training_set import Manifest as SetManifest
     from mlops_assets.predictor.manifest import Manifest
-    from mlops_assets.registry.registry import ModelVersion
+    from mlops_assets.registry.lifecycle import VersionCard
 
 NEEDED = ("asked", "recipe", *BOUNDS)
 
@@ -29,7 +29,7 @@ NEEDED = ("asked", "recipe", *BOUNDS)
 class NotRebuildable(MlopsError):
     """A version does not say enough about itself."""
 
-    def __init__(self, version: ModelVersion, *, found: str, required: str, remedy: str) -> None:
+    def __init__(self, version: VersionCard, *, found: str, required: str, remedy: str) -> None:
         what = f"{version.name}@{version.version} cannot be made again"
         super().__init__(what, found=found, required=required, remedy=remedy)
 
@@ -44,7 +44,7 @@ class Recorded:
         candidate: Of the candidate that was judged.
     """
 
-    version: ModelVersion
+    version: VersionCard
     artefact: str
     manifest: Manifest
     candidate: Manifest
@@ -68,7 +68,7 @@ class Recorded:
         return None
 
 
-def read_recorded(version: ModelVersion) -> Recorded:
+def read_recorded(version: VersionCard) -> Recorded:
     """Read what a version says about itself.
 
     Raises:

@@ -55,6 +55,11 @@ class Rebuilt:
         return bool(self.outputs) and not any(one.differs for one in self.outputs)
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """Hashes of what came out the same."""
+        return {one.name: str(one.recorded) for one in self.outputs if not one.differs}
+
+    @property
     def not_recorded(self) -> list[str]:
         return [one.name for one in self.inputs if one.recorded is None]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from features.world import SCHEMA, Shop, definition, many_orders, view
+from features.world import SCHEMA, Shop, at, definition, many_orders, view
 
 from mlops_assets.features.request import Request
 from mlops_assets.features.training_set import COPY, SavedTrainingSet, encode_manifest, save
+from mlops_assets.registry.lifecycle import VersionCard
 from mlops_assets.registry.rebuild.rebuild import rebuild
 from mlops_assets.registry.rebuild.result import Rebuilt
-from mlops_assets.registry.registry import ModelVersion
 from mlops_assets.training.candidate import Extras, log_candidate, log_model
 from mlops_assets.training.fit import refit, train
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
@@ -41,7 +41,7 @@ class Trained:
 
     shop: Shop
     saved: SavedTrainingSet
-    version: ModelVersion
+    version: VersionCard
 
     def rebuild(self, wanted: Any = WANTED, **present: str) -> Rebuilt:
         return rebuild(self.version, definition=wanted, present=PRESENT | present, lake=self.shop.lake)
@@ -98,7 +98,7 @@ def train_version(shop: Shop, tracking: Tracking, *, with_refit: bool = False, *
             uri = log_model(
                 run, "refit", pipeline, built.table, signature=fitted.signature, extras=replace(extras, facts=facts)
             )
-    return Trained(shop, saved, ModelVersion("returns", 1, run.run_id, uri))
+    return Trained(shop, saved, VersionCard("returns", 1, run.run_id, run.run_id, uri, logged.sha256, at(0)))
 
 
 def booster_hash(uri: str) -> str:
