@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dagster as dg
 
-from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT
+from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT, VERSION
 from mlops_assets.assets.online_features import GROUP as ONLINE_GROUP
 from mlops_assets.automation.jobs import retraining_job
 from mlops_assets.automation.upkeep import upkeep_automation
@@ -18,8 +18,11 @@ from mlops_assets.components.schema import ModelSpec
 from mlops_assets.resources.places import LakeResource, MachineResource
 
 if TYPE_CHECKING:
+    from mlops_assets.lake.state import StateStore
     from mlops_assets.retraining.events import EventLog
     from mlops_assets.retraining.plan import Launch, RunState
+
+    Verdict = Literal["promoted", "rejected", "waiting"] | None
 
 INTERVAL_SECONDS = 4  # the daemon looks every 5 s; 5 would just miss it and mean 10
 RECENT_RUNS = 200  # more than any cool-down, budget or number of attempts looks back
@@ -85,7 +88,7 @@ def _decide(
     runs = context.instance.get_runs(dg.RunsFilter(job_name=retraining_job(spec.name)), limit=RECENT_RUNS)
     decisions = plan(
         events,
-        runs=_runs_by_event(runs),
+        runs=_runs_by_event(spec.name, runs, log.state),
         spec=spec.retraining,
         retrained_at=_launch_times(runs),
         now=now,
@@ -114,16 +117,31 @@ def _request(spec: ModelSpec, launch: "Launch", *, now: datetime) -> dg.RunReque
     return dg.RunRequest(run_key=launch.run_key, job_name=retraining_job(spec.name), tags=tags)
 
 
-def _runs_by_event(runs: Sequence[dg.DagsterRun]) -> Mapping[str, "Sequence[RunState]"]:
+def _runs_by_event(
+    model: str, runs: Sequence[dg.DagsterRun], state: "StateStore"
+) -> Mapping[str, "Sequence[RunState]"]:
     from mlops_assets.retraining.plan import RunState
 
     by_event: dict[str, list[RunState]] = {}
     for run in runs:
+        events = list(filter(None, run.tags.get(EVENTS, "").split(",")))
         status = "active" if run.status in ACTIVE else "succeeded" if run.is_success else "failed"
-        verdict = cast("Literal['promoted', 'rejected'] | None", run.tags.get(VERDICT))
-        for event in filter(None, run.tags.get(EVENTS, "").split(",")):
+        verdict = _verdict(model, run, state) if events else None
+        for event in events:
             by_event.setdefault(event, []).append(RunState(run.run_id, status, verdict))
     return by_event
+
+
+def _verdict(model: str, run: dg.DagsterRun, state: "StateStore") -> "Verdict":
+    """Return what became of a run's candidate; if it waited for approval, its version's card says what was decided."""
+    from mlops_assets.registry.lifecycle import read_card
+
+    noted = cast("Verdict", run.tags.get(VERDICT))
+    if noted != "waiting":
+        return noted
+    card = read_card(state, model, int(run.tags[VERSION]))
+    decided: dict[str | None, Verdict] = {"approved": "promoted", "rejected": "rejected"}
+    return decided.get(card.status if card else None, "waiting")
 
 
 def _launch_times(runs: Sequence[dg.DagsterRun]) -> list[datetime]:

@@ -16,11 +16,14 @@ BUDGET_DAYS = 30
 
 @dataclass(frozen=True)
 class RunState:
-    """A run that named an event; `verdict` is what became of its candidate, whatever became of the run."""
+    """A run that named an event; `verdict` is what became of its candidate, whatever became of the run.
+
+    It is `waiting` until somebody approves or rejects the version that the run registered.
+    """
 
     run_id: str
     status: Literal["active", "succeeded", "failed"]
-    verdict: Literal["promoted", "rejected"] | None = None
+    verdict: Literal["promoted", "rejected", "waiting"] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,12 @@ def plan(
     """
     closing = [close for event in events if (close := _close(event, runs.get(event.id, ()), spec))]
     closed = {close.event_id for close in closing}
-    waiting = [event for event in events if event.id not in closed]
-    return (*closing, *_start(waiting, runs=runs, spec=spec, retrained_at=retrained_at, now=now, active=active))
+    answered = tuple(
+        event.id for event in events if event.id not in closed and _awaits_approval(runs.get(event.id, ()))
+    )
+    waits = (Wait(answered, "a version that answers them waits for approval"),) if answered else ()
+    rest = [event for event in events if event.id not in closed and event.id not in answered]
+    return (*closing, *waits, *_start(rest, runs=runs, spec=spec, retrained_at=retrained_at, now=now, active=active))
 
 
 def _close(event: Event, runs: Sequence[RunState], spec: RetrainingSpec) -> Close | None:
@@ -91,11 +98,19 @@ def _close(event: Event, runs: Sequence[RunState], spec: RetrainingSpec) -> Clos
         return Close(event.id, "held")
     run_ids = tuple(run.run_id for run in runs)
     verdicts = [run.verdict for run in runs if run.verdict]
+    if "promoted" in verdicts:
+        return Close(event.id, "promoted", run_ids)
+    if _awaits_approval(runs):
+        return None
     if verdicts:
-        return Close(event.id, "promoted" if "promoted" in verdicts else "rejected", run_ids)
+        return Close(event.id, "rejected", run_ids)
     if sum(run.status != "active" for run in runs) >= spec.max_attempts:
         return Close(event.id, "failed", run_ids)
     return None
+
+
+def _awaits_approval(runs: Sequence[RunState]) -> bool:
+    return any(run.verdict == "waiting" for run in runs)
 
 
 def _start(

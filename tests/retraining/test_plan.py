@@ -59,6 +59,22 @@ def test_a_verdict_closes_the_event_whatever_became_of_the_run(status, verdict):
     assert decide(one, runs=runs) == (Close(one.id, verdict, ("r0", "r9")),)
 
 
+def test_an_event_whose_version_waits_for_approval_stays_open_and_starts_nothing():
+    one, other = event("w1"), event("w2")
+    runs = {one.id: [*failed(2), RunState("r9", "succeeded", "waiting")]}  # three attempts, and yet not a failure
+    wait, launch = decide(one, other, runs=runs)
+    assert (wait.event_ids, wait.reason) == ((one.id,), "a version that answers them waits for approval")
+    assert launch.event_ids == (other.id,)
+
+
+def test_a_version_that_waits_outlasts_a_rejected_one_and_yields_to_a_promoted_one():
+    one, waiting = event(), RunState("r2", "succeeded", "waiting")
+    (wait,) = decide(one, runs={one.id: [RunState("r1", "failed", "rejected"), waiting]})
+    assert isinstance(wait, Wait)
+    (close,) = decide(one, runs={one.id: [RunState("r1", "succeeded", "promoted"), waiting]})
+    assert close.verdict == "promoted"
+
+
 def test_an_event_to_investigate_is_closed_as_held_and_never_retrains():
     fault, drift = event("w1", kind="investigate"), event("w2")
     decisions = decide(fault, drift)
@@ -107,7 +123,7 @@ def test_the_budget_frees_when_the_oldest_retraining_is_thirty_days_old():
                 RunState,
                 st.just("r"),
                 st.sampled_from(["active", "succeeded", "failed"]),
-                st.sampled_from([None, "promoted", "rejected"]),
+                st.sampled_from([None, "promoted", "rejected", "waiting"]),
             ),
             max_size=4,
         ),
