@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lake.stored_table import StoredTable
 from mlops_assets.predictor.scoring import score
 from mlops_assets.predictor.signature import Signature
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS
@@ -17,6 +18,7 @@ from mlops_assets.training.pipeline import preprocessing, sources
 from mlops_assets.training.rounds import after_each_round, named_losses
 from mlops_assets.training.rows import LearningRows, Part, learning_rows, part_of
 from mlops_assets.training.split import PARTS, Split, in_time_order, newest, split
+from mlops_assets.training.stream import StoredPart, StreamedMatrix, boost, prepared, stored_part
 from mlops_assets.training.weights import fitting_weights
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ def train(
     """Split a training set by time and fit on it; the same input gives the same bytes.
 
     Args:
-        table: A training set: `prediction_time`, `label` and a column for each feature.
+        table: A training set: `prediction_time`, `label` and a column for each feature. Of a `StoredTable` the train
+            rows stay in their file (`training.data: stream`).
         features: Kind of each feature, in the model's order.
         label_delay: How long a label may take to arrive (see `split`).
         search: See `fit`.
@@ -137,9 +140,14 @@ def refit(table: pa.Table, recipe: Recipe, *, signature: Signature, candidate: P
     Args:
         candidate: What the gate judged: its calibration maps are kept, since no row is left to fit new ones on.
     """
-    part = part_of(table, signature, sample_weight=recipe.sample_weight)
+    take = stored_part if isinstance(table, StoredTable) else part_of
+    part = take(table, signature, sample_weight=recipe.sample_weight)
     prepare, matrix, estimator = _prepared(part, recipe, signature)
-    estimator.fit(matrix, part.y, **_weighted(estimator, part, recipe, signature))
+    weights = _weighted(estimator, part, recipe, signature)
+    if isinstance(matrix, StreamedMatrix):
+        boost(estimator, matrix, **weights)
+    else:
+        estimator.fit(matrix, part.y, **weights)
     return _pipeline(prepare, recalibrated(estimator, candidate) if recipe.calibration else estimator)
 
 
@@ -156,8 +164,10 @@ def learn(rows: LearningRows, recipe: Recipe, *, on_round: OnRound | None = None
     weights = _weighted(estimator, rows.train, recipe, signature)
     curves: dict[str, list[float]] = {}
     if recipe.is_xgboost:
-        watched = [(train, rows.train), (validation, rows.validation)]
-        _boost(estimator, watched, weights, rounds=recipe.early_stopping_rounds, on_round=on_round)
+        callbacks = [after_each_round(on_round)] if on_round else None
+        estimator.set_params(early_stopping_rounds=recipe.early_stopping_rounds, callbacks=callbacks)
+        _boost(estimator, (train, rows.train), (validation, rows.validation), weights)
+        estimator.set_params(callbacks=None)  # they are no part of the model
         recipe, curves = _stopped(recipe, estimator), named_losses(estimator.evals_result())
     else:
         estimator.fit(train, rows.train.y, **weights)
@@ -167,42 +177,42 @@ def learn(rows: LearningRows, recipe: Recipe, *, on_round: OnRound | None = None
     return Learned(_pipeline(prepare, estimator), replace(recipe, calibration=method), curves)
 
 
-def _prepared(part: Part, recipe: Recipe, signature: Signature) -> tuple[Any, Any, Any]:
+def _prepared(part: Part | StoredPart, recipe: Recipe, signature: Signature) -> tuple[Any, Any, Any]:
     """Return the fitted preprocessing, what it makes of the rows, and the estimator that can take that."""
     estimator = make_estimator(recipe, signature.task)
     require_missing_values(estimator, recipe)
     prepare = preprocessing(signature, recipe)
-    matrix = prepare.fit_transform(part.frame, part.y)
+    if isinstance(part, StoredPart):
+        matrix = prepared(part, prepare, seed=recipe.seed)
+    else:
+        matrix = prepare.fit_transform(part.frame, part.y)
     constrain(estimator, recipe, sources(prepare))
     return prepare, matrix, estimator
 
 
-def _weighted(estimator: Any, part: Part, recipe: Recipe, signature: Signature) -> dict[str, Any]:
+def _weighted(estimator: Any, part: Part | StoredPart, recipe: Recipe, signature: Signature) -> dict[str, Any]:
     weights = fitting_weights(part.y, part.weights, class_weights=recipe.class_weights, classes=signature.classes)
     return fit_arguments(estimator, recipe, weights)
 
 
 def _boost(
-    estimator: Any,
-    watched: Sequence[tuple[Vector, Part]],
-    weights: Mapping[str, Vector],
-    *,
-    rounds: int | None,
-    on_round: OnRound | None,
+    estimator: Any, train: tuple[Any, Part | StoredPart], validation: tuple[Vector, Part], weights: Mapping[str, Vector]
 ) -> None:
-    """Fit on the first of the watched parts; the last one stops it. Classes are not weighted where it is watched."""
-    own = [part.weights for _, part in watched]
-    callbacks = [after_each_round(on_round)] if on_round else None
-    estimator.set_params(early_stopping_rounds=rounds, callbacks=callbacks)
+    """Fit on the train rows; the validation rows stop it. Classes are not weighted where the fit is watched."""
+    matrix, part = train
+    if isinstance(matrix, StreamedMatrix):
+        boost(estimator, matrix, **weights, watched=validation)
+        return
+    watched = [train, validation]
+    own = [one.weights for _, one in watched]
     estimator.fit(
-        watched[0][0],
-        watched[0][1].y,
-        eval_set=[(matrix, part.y) for matrix, part in watched],
+        matrix,
+        part.y,
+        eval_set=[(columns, one.y) for columns, one in watched],
         sample_weight_eval_set=None if own[0] is None else own,
         verbose=False,
         **weights,
     )
-    estimator.set_params(callbacks=None)  # they are no part of the model
 
 
 def _pipeline(prepare: Any, estimator: Any) -> Pipeline:

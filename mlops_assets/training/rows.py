@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lake.stored_table import StoredTable
 from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.training.labels import labels
 from mlops_assets.training.split import in_time_order
+from mlops_assets.training.stream import StoredPart, stored_part
 from mlops_assets.training.weights import row_weights
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class LearningRows:
     """What a candidate learns from, and what stops and chooses it."""
 
     signature: Signature
-    train: Part
+    train: Part | StoredPart
     validation: Part
 
 
@@ -51,12 +53,18 @@ def learning_rows(
     """Take the train and the validation rows of a training set.
 
     Args:
+        table: Of a `StoredTable` the train rows stay in their file.
         sample_weight: Column with the weight of each row.
     """
-    train, validation = (
-        part_of(table.take(rows), signature, sample_weight=sample_weight) for rows in (split.train, split.validation)
+
+    def part(rows: Vector) -> Part:
+        return part_of(table.take(rows), signature, sample_weight=sample_weight)
+
+    is_stored = isinstance(table, StoredTable)
+    train = (
+        stored_part(table, signature, sample_weight=sample_weight, rows=split.train) if is_stored else part(split.train)
     )
-    return LearningRows(signature, train, validation)
+    return LearningRows(signature, train, part(split.validation))
 
 
 def part_of(table: pa.Table, signature: Signature, *, sample_weight: str | None) -> Part:
