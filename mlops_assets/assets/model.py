@@ -73,6 +73,7 @@ class Model:
             request=self.spec.request,
             base=self.folder,
             window_column=self.partitions.column,
+            label_type="varchar" if self.spec.task == "multiclass" else "double",
         )
 
     def known_at(self) -> "dict[str, KnownAtSpec | None]":

@@ -84,7 +84,13 @@ def _definition(model: Model) -> str:
     parts = [
         definition_hash(spine, read_sql(spine.sql, base=model.folder)),
         *(definition_hash(view.spec, read_sql(view.spec.sql, base=view.folder)) for view in model.views.values()),
-        [spine.label_timeout_days, model.spec.training.window_days, model.spec.features, request.inputs],
+        [
+            model.spec.task,
+            spine.label_timeout_days,
+            model.spec.training.window_days,
+            model.spec.features,
+            request.inputs,
+        ],
         file.read_text(encoding="utf-8") if file and file.is_file() else None,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ Add here: what training, scoring and the leakage check all need to know. Keep ou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.features.request import Request, read_request
 from mlops_assets.features.spec import OUTCOME, definition_hash, read_sql
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.features.spec import FeatureViewSpec, RequestSpec, SpineSpec
+
+LabelType = Literal["double", "varchar"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class VectorDefinition:
         features: View features as `<view>:<feature>`, in the model's order.
         request: What a caller sends, and the features made of it.
         window_column: Column of the spine that decides to which window a row belongs.
+        label_type: DuckDB's type of labels: `double`, or `varchar` where they are names of classes.
     """
 
     spine: SpineSpec
@@ -49,6 +52,7 @@ class VectorDefinition:
     features: tuple[str, ...]
     request: Request
     window_column: str
+    label_type: LabelType = "double"
 
     @property
     def spine_definition(self) -> str:
@@ -60,6 +64,11 @@ class VectorDefinition:
         """Return the columns that the spine's query must give."""
         entities = [column for view in self.views for column in view.spec.entity]
         return list(dict.fromkeys([*self.spine.keys, *entities, *self.request.inputs, self.window_column, *OUTCOME]))
+
+    @property
+    def spine_types(self) -> dict[str, str]:
+        """Return DuckDB's types of the columns of the spine that are cast."""
+        return {"prediction_time": "timestamptz", "label": self.label_type, "label_known_at": "timestamptz"}
 
     def features_of(self, view: View) -> tuple[str, ...]:
         """Return the features that the model takes from a view."""
@@ -75,6 +84,7 @@ def read_definition(
     request: RequestSpec,
     base: Path,
     window_column: str,
+    label_type: LabelType = "double",
 ) -> VectorDefinition:
     """Return a definition with the files of its queries and its request function read.
 
@@ -93,4 +103,5 @@ def read_definition(
         features=tuple(features),
         request=read_request(request, base=base),
         window_column=window_column,
+        label_type=label_type,
     )

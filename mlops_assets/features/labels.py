@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlops_assets.lake.windows import Window
 
 ALL_ROWS = "all rows"
+IS_NAN = "coalesce(isnan(try_cast(label as double)), false)"  # a label may also be the name of a class
 FATES = ("labelled", "pending", "censored", "held")
 
 
@@ -68,7 +69,7 @@ def labelled_rows(
             when prediction_time < $start then null
             when {" or ".join(spans) or "false"} then {FATES.index("held")}
             when prediction_time >= $end then {FATES.index("pending")}
-            when label is not null and not isnan(label) and label_known_at <= prediction_time + $timeout then {FATES.index("labelled")}
+            when label is not null and not {IS_NAN} and label_known_at <= prediction_time + $timeout then {FATES.index("labelled")}
             else {FATES.index("censored")} end)::tinyint as fate
         from {quoted(ALL_ROWS)}
     """

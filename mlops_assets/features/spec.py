@@ -107,7 +107,8 @@ class SpineSpec(BaseModel):
     sql: str = Field(
         min_length=1,
         description="One DuckDB query, or the path of a `.sql` file beside this one. Its columns: the keys, the "
-        "entities of the views, the request inputs, `prediction_time`, `label` and `label_known_at`.",
+        "entities of the views, the request inputs, `prediction_time`, `label` (a number or boolean; of a multiclass "
+        "model whatever names the class) and `label_known_at`.",
     )
     keys: list[Column] = Field(min_length=1, description="Columns that together name one prediction.")
     label_timeout_days: float = Field(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlops_assets.lake.windows import Window
 
 OWNER = "the spine"
-TYPES = {"prediction_time": "timestamptz", "label": "double", "label_known_at": "timestamptz"}
 
 
 class DuplicateSpineKeys(MlopsError):
@@ -46,10 +45,10 @@ def read_spine(
 ) -> pa.Table:
     """Return the rows with `column` in [start, end) over the attached sources, in order of prediction time and keys.
 
-    `label` is float64. Columns that nobody declared are kept.
+    `label` is float64, or text where it names a class. Columns that nobody declared are kept.
 
     Raises:
-        QueryFailed: The SQL does not run, or `label` is neither a number nor a boolean.
+        QueryFailed: The SQL does not run, or `label` is neither a number nor a boolean and does not name a class.
         MissingColumns: The result lacks a column that the model needs.
         NullTimes: `prediction_time` is null somewhere.
         DuplicateSpineKeys: Two rows share their keys.
@@ -92,7 +91,7 @@ def _rows(
         definition.spine_sql,
         owner=OWNER,
         required=definition.spine_columns,
-        casts=TYPES,
+        casts=definition.spine_types,
         where=where,
         parameters=parameters,
         order=["prediction_time", *definition.spine.keys],

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.features.dialects import Dialect, NotPortable, unknown, written
 from mlops_assets.features.portable import Source, portable_query
-from mlops_assets.features.spine import TYPES
 from mlops_assets.lake.engine import quoted
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ def warehouse_query(definition: VectorDefinition, dialect: Dialect, *, spine_tab
 
     views = [Source(_table("features", v.spec.name), v.spec, definition.features_of(v)) for v in definition.views]
     *raw, spine = [_table(*spine_table.split("."))] if spine_table else _own_query(definition, dialect)
-    columns = definition.spine_columns
-    casts = ", ".join(f"cast({quoted(c)} as {TYPES[c]}) as {quoted(c)}" if c in TYPES else quoted(c) for c in columns)
+    columns, types = definition.spine_columns, definition.spine_types
+    casts = ", ".join(f"cast({quoted(c)} as {types[c]}) as {quoted(c)}" if c in types else quoted(c) for c in columns)
     before = [*raw, f"{quoted(SPINE)} as (select {casts} from {spine})"]
     query = portable_query(quoted(SPINE), columns, views, before=before)
     return written(sqlglot.parse_one(query, read="duckdb"), dialect)

@@ -43,6 +43,12 @@ def classify(table: pa.Table, *, as_of: float, start: float | None = None, held:
     return rows["order_id"].to_pylist(), counts
 
 
+def test_the_name_of_a_class_is_a_label_and_nan_is_none():
+    names = ["app", "1", "", None, "nan", "inf"]
+    table = spine([(1, None, 2)] * len(names)).set_column(2, "label", pa.array(names))
+    assert classify(table, as_of=12) == ([0, 1, 2, 5], LabelCounts(labelled=4, censored=2))
+
+
 def test_every_row_counts_once_and_no_label_is_made_up():
     table = spine(
         [
