@@ -28,8 +28,8 @@ SPACE = {
     "learning_rate": {"low": 0.01, "high": 0.5, "log": True},
     "tree_method": ["hist", "approx"],
 }
-XGBOOST = {"params": {"n_estimators": 27}, "seed": 3}
-WHOLE = {"space": SPACE, "trials": 14, "pruner": "hyperband"}  # the first ten of TPE are random
+XGBOOST = {"params": {"n_estimators": 18}, "seed": 3}
+WHOLE = {"space": SPACE, "trials": 13, "pruner": "hyperband"}  # the first ten of TPE are random
 STUDY = "flow-0123456789abcdef"
 
 
