@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlops_assets.evaluation.rows import TestRows
     from mlops_assets.evaluation.spec import GateSpec
     from mlops_assets.predictor.artifact import Predictor
+    from mlops_assets.predictor.manifest import Manifest
     from mlops_assets.predictor.signature import Signature
     from mlops_assets.training.candidate import ReferenceOf
     from mlops_assets.training.tracking import TrackedRun, Tracking
@@ -43,11 +44,13 @@ class Evaluation:
     """A verdict, and what else was seen on the test rows.
 
     Attributes:
+        manifest: Of the candidate that was judged.
         metrics: `test_<metric>` and `test_rows`; the run has them too.
         pictures: PNG bytes by name, `test_<picture>`; the run has them too, under `plots/`.
     """
 
     verdict: Verdict
+    manifest: Manifest
     metrics: Mapping[str, float]
     pictures: Mapping[str, bytes]
 
@@ -100,7 +103,7 @@ def evaluate(
     equality = serving_equality(pipeline, served, test, threshold=gate.decision_threshold)
     verdict = decide(verdict, equality, *budget(served, uri, test, gate))
     write_verdict(run, verdict)
-    return Evaluation(verdict, metrics, pictures)
+    return Evaluation(verdict, candidate.manifest, metrics, pictures)
 
 
 def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.evaluation.report.html import to_html
 from mlops_assets.evaluation.report.markdown import bullets, document, facts, table, text
-from mlops_assets.evaluation.report.report import criteria_table, hashes, metrics_table
+from mlops_assets.evaluation.report.report import criteria_table, hashes, metrics_table, parts_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.evaluation.report.spec import CardSpec
-    from mlops_assets.evaluation.verdict import Criterion, Verdict
+    from mlops_assets.evaluation.verdict import Verdict
     from mlops_assets.features.training_set import Manifest as TrainingSetManifest
     from mlops_assets.predictor.manifest import Manifest
     from mlops_assets.training.tracked_run import TrackedRun
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FOLDER = "model_card"
 MARKDOWN, HTML = "model_card.md", "model_card.html"
 UNSTATED = "The model's file does not say."
-SUBGROUPS = ("slices", "fairness")
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ def render_model_card(described: Described) -> str:
         "Training": _training(described.manifest),
         "Metrics": metrics_table(described.metrics),
         "Gate": criteria_table(verdict.criteria),
-        "Slices and groups": bullets([one.reason for one in _subgroups(verdict.criteria)])
-        or "No slice and no group was declared in the gate.",
+        "Slices and groups": parts_tables(verdict.criteria) or "No slice and no group was declared in the gate.",
         "Limits": bullets([*said.limits, *_limits(described)]),
         "Lineage": hashes(described.lineage),
     }
@@ -109,10 +107,6 @@ def _training(manifest: Manifest) -> str:
     recipe = manifest.facts["recipe"]
     rows = [(name, value) for name, value in recipe.items() if name != "params" and value not in (None, {}, "")]
     return table(("what", "value"), [*rows, *recipe["params"].items()])
-
-
-def _subgroups(criteria: Sequence[Criterion]) -> Iterator[Criterion]:
-    return (one for one in criteria if one.name.startswith(SUBGROUPS))
 
 
 def _limits(described: Described) -> Iterator[str]:

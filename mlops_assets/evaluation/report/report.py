@@ -11,31 +11,23 @@ from mlops_assets.evaluation.verdict import Approved
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlops_assets.evaluation.verdict import Criterion, Verdict
+    from mlops_assets.evaluation.evaluate import Evaluation
+    from mlops_assets.evaluation.verdict import Criterion, Part, Verdict
     from mlops_assets.predictor.manifest import Manifest
     from mlops_assets.training.tracked_run import TrackedRun
 
 FOLDER = "report"
 MARKDOWN, HTML = "report.md", "report.html"
 PARTS = ("validation", "test")
+JUDGED = {True: "✓ passed", False: "✗ failed", None: "not judged"}
 
 
-def write_report(
-    run: TrackedRun,
-    model: str,
-    verdict: Verdict,
-    *,
-    manifest: Manifest,
-    metrics: Mapping[str, float],
-    pictures: Mapping[str, bytes],
-) -> str:
-    """Write the report into the candidate's run as Markdown and as HTML, and return where the HTML is.
-
-    Args:
-        metrics: `<part>_<metric>` of validation and test rows.
-        pictures: PNG bytes by name.
-    """
-    markdown = render_report(model, verdict, manifest=manifest, metrics=metrics, pictures=list(pictures))
+def write_report(run: TrackedRun, model: str, evaluation: Evaluation) -> str:
+    """Write the report into the candidate's run as Markdown and as HTML, and return where the HTML is."""
+    verdict, pictures = evaluation.verdict, evaluation.pictures
+    markdown = render_report(
+        model, verdict, manifest=evaluation.manifest, metrics=run.metrics(), pictures=list(pictures)
+    )
     files = {f"{name}.png": png for name, png in pictures.items()}
     page = to_html(markdown, title=f"{model}: evaluation of {verdict.candidate_id}", pictures=files)
     run.log_files(FOLDER, {MARKDOWN: markdown.encode(), HTML: page, **files})
@@ -45,7 +37,12 @@ def write_report(
 def render_report(
     model: str, verdict: Verdict, *, manifest: Manifest, metrics: Mapping[str, float], pictures: Sequence[str]
 ) -> str:
-    """Return the report as Markdown; the pictures stand beside it."""
+    """Return the report as Markdown; the pictures stand beside it.
+
+    Args:
+        metrics: `<part>_<metric>` of validation and test rows.
+        pictures: Their names.
+    """
     approved = isinstance(verdict, Approved)
     head = {
         "Verdict": "approved" if approved else "rejected",
@@ -59,6 +56,7 @@ def render_report(
         "": facts(head),
         "Why": bullets(verdict.reasons),
         "Criteria": criteria_table(verdict.criteria),
+        "Slices and groups": parts_tables(verdict.criteria),
         "Metrics": metrics_table(metrics),
         "Notes": bullets(verdict.notes),
         "Pictures": "\n".join(f"![{text(name)}]({name}.png)" for name in pictures),
@@ -70,11 +68,26 @@ def render_report(
 def criteria_table(criteria: Sequence[Criterion]) -> str:
     """Return one row for each criterion, those that failed first."""
     ordered = sorted(criteria, key=lambda one: one.passed)
-    rows = [
-        ("✓ passed" if one.passed else "✗ failed", one.name, one.observed, _interval(one), one.threshold)
-        for one in ordered
-    ]
+    rows = [(JUDGED[one.passed], one.name, one.observed, _interval(one), one.threshold) for one in ordered]
     return table(("", "criterion", "observed", "interval", "required"), rows)
+
+
+def parts_tables(criteria: Sequence[Criterion]) -> str:
+    """Return a table of the slices or groups behind each criterion that has some."""
+    header = ("", "part", "rows", "observed", "behind by", "interval", "note")
+    tables = [
+        f"### {text(one.name)}\n\n"
+        + table(
+            header,
+            [
+                (JUDGED[part.passed], part.name, part.rows, part.observed, part.gap, _interval(part), part.note)
+                for part in one.parts
+            ],
+        )
+        for one in criteria
+        if one.parts
+    ]
+    return "\n\n".join(tables)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
@@ -91,5 +104,5 @@ def hashes(values: Mapping[str, str | None]) -> str:
     return "\n".join(f"- {text(name)}: {code(value)}" for name, value in values.items() if value)
 
 
-def _interval(one: Criterion) -> str:
+def _interval(one: Criterion | Part) -> str:
     return "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mlops_assets.evaluation.evaluate import Evaluation
 from mlops_assets.evaluation.report.html import to_html
 from mlops_assets.evaluation.report.markdown import code, document, table, text
 from mlops_assets.evaluation.report.model_card import Described, render_model_card
 from mlops_assets.evaluation.report.report import metrics_table, render_report, write_report
 from mlops_assets.evaluation.report.spec import CardSpec
-from mlops_assets.evaluation.verdict import Approved, Criterion, Rejected
+from mlops_assets.evaluation.verdict import Approved, Criterion, Part, Rejected
 from mlops_assets.features.labels import LabelCounts
 from mlops_assets.features.training_set import Manifest as TrainingSetManifest
 from mlops_assets.features.training_set import ViewVersion
@@ -32,8 +33,12 @@ MANIFEST = Manifest(
 )
 FLOOR = Criterion(name="floor", observed=0.71, threshold=0.6, low=0.69, high=0.73, passed=True, reason="floor: 0.71")
 WORSE = Criterion(
-    name="slices/carrier", observed=0.2, threshold=0.1, passed=False, reason="slices: AA|B is worse by 0.2"
-)
+    name="slices/carrier", observed=0.2, threshold=0.1, passed=False, reason="slices: AA|B is worse by 0.2",
+    parts=(
+        Part(name="AA|B", rows=300, observed=0.5, gap=0.2, low=0.15, high=0.25, passed=False),
+        Part(name="UA", rows=12, observed=None, note="fewer than 200 rows"),
+    ),
+)  # fmt: skip
 METRICS = {"validation_roc_auc": 0.75, "test_roc_auc": 0.71, "test_rows": 4000.0, "train_rows": 9000.0}
 
 
@@ -55,7 +60,8 @@ def described(**said):
 
 def test_the_report_names_every_criterion_with_its_numbers_and_the_failed_first():
     report = render_report("returns", verdict(), manifest=MANIFEST, metrics=METRICS, pictures=["test_roc"])
-    rows = [line for line in report.splitlines() if line.startswith(("| ✓", "| ✗"))]
+    criteria = report.split("## Slices")[0]
+    rows = [line for line in criteria.splitlines() if line.startswith(("| ✓", "| ✗"))]
     assert rows == [
         "| ✗ failed | slices/carrier | 0.2 |  | 0.1 |",
         "| ✓ passed | floor | 0.71 | 0.69 to 0.73 | 0.6 |",
@@ -63,6 +69,8 @@ def test_the_report_names_every_criterion_with_its_numbers_and_the_failed_first(
     assert "- slices: AA\\|B is worse by 0.2" in report
     assert "- floor: 0.71" not in report  # a passed criterion is no reason against it
     assert "![test\\_roc](test_roc.png)" in report
+    assert "| ✗ failed | AA\\|B | 300 | 0.5 | 0.2 | 0.15 to 0.25 |  |" in report
+    assert "| not judged | UA | 12 |  |  |  | fewer than 200 rows |" in report
     assert "- read twice" in report
     assert "`aa11`" in report
 
@@ -83,7 +91,7 @@ def test_the_card_has_facts_and_what_the_file_says():
     assert "| shop/orders | 4 |" in card
     assert "- mlops/commit: `abc123`" in card
     assert "| max\\_depth | 6 |" in card
-    assert "- slices: AA\\|B is worse by 0.2" in card
+    assert "### slices/carrier" in card
 
 
 HOSTILE = ["<script>alert(1)</script>", "a | b", "`x`", "![x](http://evil)", "[l](javascript:x)", "# head", "*b*"]
@@ -111,7 +119,8 @@ def test_code_shows_backticks_and_pipes():
 
 def test_the_page_needs_nothing_else(tracking):
     with tracking.run("pages", tags={}) as run:
-        uri = write_report(run, "returns", verdict(), manifest=MANIFEST, metrics=METRICS, pictures={"test_roc": PNG})
+        run.log_metrics(METRICS)
+        uri = write_report(run, "returns", Evaluation(verdict(), MANIFEST, METRICS, {"test_roc": PNG}))
         assert run.read_bytes("report/test_roc.png") == PNG
         assert b"slices/carrier" in (run.read_bytes("report/report.md") or b"")
     page = (run.read_bytes("report/report.html") or b"").decode()
