@@ -37,7 +37,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.training.provenance import code_facts
 
         uri = bound_training_set(context, model)
-        training_set = load(uri)
+        training_set = load(uri, data=spec.training.data)
         mlflow.close_abandoned(context.instance, model.name)
         with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
             sha256 = training_set.manifest.sha256

@@ -42,7 +42,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
 
         tracking = mlflow.tracking()
         run = tracking.open_run(bound_candidate(context, model))
-        training_set = load(run.tags()["mlops/training_set_uri"])
+        training_set = load(run.tags()["mlops/training_set_uri"], data=model.spec.training.data)
         evaluated = evaluate(
             training_set.table,
             run,

@@ -14,6 +14,7 @@ from mlops_assets.training.description import EXAMPLE_ROWS, description
 from mlops_assets.training.importance import importances
 from mlops_assets.training.plots import score_plots, training_plots
 from mlops_assets.training.split import BOUNDS
+from mlops_assets.training.stream import described_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,16 +106,16 @@ def log_model(
     run: TrackedRun, name: str, pipeline: Pipeline, table: pa.Table, *, signature: Signature, extras: Extras
 ) -> str:
     """Save a pipeline as the run's artefact `name` and return its URI."""
-    reference = None
+    rows, reference = described_by(table), None
     if extras.reference_of is not None:
-        reference = extras.reference_of(table, output_columns(score(pipeline, table, signature), signature))
+        reference = extras.reference_of(rows, output_columns(score(pipeline, rows, signature), signature))
     with tempfile.TemporaryDirectory() as folder:
         artifact.save(
             Path(folder),
             pipeline,
             signature=signature,
-            rows=table,
-            facts=extras.facts,
+            rows=rows,
+            facts={**extras.facts, "data": "memory" if rows is table else "stream", "reference_rows": rows.num_rows},
             request_source=extras.request_source,
             reference_profile=reference,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
+from mlops_assets.lake.stored_table import StoredTable
 from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.training.labels import labels
 from mlops_assets.training.weights import row_weights
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mlops_assets.lake.stored_table import StoredTable
     from mlops_assets.predictor.signature import Signature
     from mlops_assets.training.rows import Part
 
@@ -94,6 +94,13 @@ def sample(table: StoredTable, rows: Vector, *, seed: int) -> pa.Table:
         return table.take(rows)
     chosen = np.random.default_rng(seed).choice(len(rows), SAMPLE_ROWS, replace=False, shuffle=False)
     return table.take(rows[np.sort(chosen)])
+
+
+def described_by(table: pa.Table | StoredTable) -> pa.Table:
+    """Return the rows that describe a model's past, such as those of its reference profile: all, or a sample of a file's."""
+    import numpy as np
+
+    return sample(table, np.arange(table.num_rows), seed=0) if isinstance(table, StoredTable) else table
 
 
 def prepared(part: StoredPart, prepare: Any, *, seed: int) -> StreamedMatrix:
