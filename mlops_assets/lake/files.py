@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.lake import s3
@@ -56,6 +58,28 @@ def exists(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).is_file()
     return s3.exists(uri)
+
+
+def remove(uri: str) -> None:
+    """Remove a file, for good; one that is not there is no mistake. On this machine an empty folder goes with it."""
+    if not is_local(uri):
+        s3.remove(uri)
+        return
+    path = local_path(uri)
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not empty
+        path.parent.rmdir()
+
+
+def stat(uri: str) -> tuple[int, datetime]:
+    """Return the size of a file in bytes, and when it was written; (0, 1970) if there is none."""
+    if not is_local(uri):
+        return s3.stat(uri)
+    try:
+        found = local_path(uri).stat()
+    except FileNotFoundError:
+        return 0, datetime.fromtimestamp(0, UTC)
+    return found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def list_files(prefix: str) -> list[str]:

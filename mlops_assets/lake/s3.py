@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,6 +89,19 @@ def exists(uri: str) -> bool:
     """Tell whether an object is at a URI."""
     with _answers(uri):
         return _ask(uri, "head_object", accepts=ABSENT) is not None
+
+
+def stat(uri: str) -> tuple[int, datetime]:
+    """Return the size of an object in bytes, and when it was written; (0, 1970) if there is none."""
+    with _answers(uri):
+        found = _ask(uri, "head_object", accepts=ABSENT)
+    return (found["ContentLength"], found["LastModified"]) if found else (0, datetime.fromtimestamp(0, UTC))
+
+
+def remove(uri: str) -> None:
+    """Remove an object; one that is not there is no mistake."""
+    with _answers(uri):
+        _ask(uri, "delete_object", accepts=ABSENT)
 
 
 def list_objects(prefix: str) -> list[str]:
