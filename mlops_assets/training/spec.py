@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from mlops_assets.training.preprocessing_spec import PreprocessingSpec
+from mlops_assets.training.stream_spec import require_streamable
 from mlops_assets.training.tuning_spec import TuningSpec
 
 Label = Annotated[str, BeforeValidator(lambda label: str(label) if type(label) is int else label)]
@@ -57,7 +58,8 @@ class TrainingSpec(BaseModel):
     refit: bool = Field(default=True, description="After approval, fit the frozen recipe again on all labelled rows.")
     data: Literal["memory", "stream"] = Field(
         default="memory",
-        description="memory: the training set is read whole; stream: in batches, for more rows than memory holds (xgboost).",
+        description="memory: the training set is read whole; stream: the train rows are read in batches, for more of them than memory "
+        "holds (xgboost; preprocessing is fitted on a sample, without tuning or target encoding).",
     )
     preprocessing: dict[str, PreprocessingSpec] = Field(
         default_factory=dict[str, PreprocessingSpec],
@@ -100,4 +102,10 @@ class TrainingSpec(BaseModel):
         if self.tuning:
             stops_early = self.early_stopping_rounds is not None
             self.tuning.require_fit(self.estimator, stops_early=stops_early, is_streamed=self.data == "stream")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_streamed(self) -> Self:
+        if self.data == "stream":
+            require_streamable(self.estimator, self.params, self.preprocessing)
         return self

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from mlops_assets.lake import stored_table
 from mlops_assets.lake.stored_table import StoredTable
@@ -158,3 +159,27 @@ def test_a_sample_is_seeded_in_order_and_without_repeats(rich, store, monkeypatc
     assert np.isin(first, rows).all()
     fitted = _train(store(rich))
     assert fitted.metrics["validation_roc_auc"] > 0.85  # preprocessing knows a part of the rows only
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ({"estimator": "sklearn.LogisticRegression"}, "found sklearn.LogisticRegression with data: stream"),
+        ({"params": {"tree_method": "exact"}}, "found tree_method exact"),
+        ({"params": {"booster": "gblinear"}}, "found booster gblinear"),
+        ({"preprocessing": {"colour": {"encode": "target"}}}, "found encode: target of colour"),
+        ({"tuning": {"space": {"max_depth": [3, 4]}}}, "found tuning with data: stream"),
+    ],
+)
+def test_what_needs_all_rows_at_once_is_refused(spec, found):
+    with pytest.raises(ValidationError, match=found):
+        TrainingSpec(data="stream", **spec)
+
+
+@pytest.mark.parametrize(
+    "params", [{"booster": "dart", "rate_drop": 0.3}, {"grow_policy": "lossguide", "max_leaves": 9}]
+)
+def test_other_kinds_of_trees(rich, store, monkeypatch, params):
+    monkeypatch.setattr(stream, "CELLS_IN_MEMORY", 0)
+    chosen = {"params": {**PARAMS, **params}, "early_stopping_rounds": None}
+    assert _booster(_train(store(rich), **chosen)) == _booster(_train(rich, **chosen))
