@@ -140,14 +140,17 @@ def refit(table: pa.Table, recipe: Recipe, *, signature: Signature, candidate: P
     Args:
         candidate: What the gate judged: its calibration maps are kept, since no row is left to fit new ones on.
     """
+    from threadpoolctl import threadpool_limits
+
     take = stored_part if isinstance(table, StoredTable) else part_of
     part = take(table, signature, sample_weight=recipe.sample_weight)
-    prepare, matrix, estimator = _prepared(part, recipe, signature)
-    weights = _weighted(estimator, part, recipe, signature)
-    if isinstance(matrix, StreamedMatrix):
-        boost(estimator, matrix, **weights)
-    else:
-        estimator.fit(matrix, part.y, **weights)
+    with threadpool_limits(recipe.threads):
+        prepare, matrix, estimator = _prepared(part, recipe, signature)
+        weights = _weighted(estimator, part, recipe, signature)
+        if isinstance(matrix, StreamedMatrix):
+            boost(estimator, matrix, **weights)
+        else:
+            estimator.fit(matrix, part.y, **weights)
     return _pipeline(prepare, recalibrated(estimator, candidate) if recipe.calibration else estimator)
 
 
@@ -158,6 +161,15 @@ def learn(rows: LearningRows, recipe: Recipe, *, on_round: OnRound | None = None
         on_round: Called after each boosting round with its number, from 0, and the losses of it, `<part>_<loss>`; the
             training stops when it returns True.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(
+        recipe.threads
+    ):  # BLAS and OpenMP take every core otherwise, and another sum on each machine
+        return _learn(rows, recipe, on_round)
+
+
+def _learn(rows: LearningRows, recipe: Recipe, on_round: OnRound | None) -> Learned:
     signature = rows.signature
     prepare, train, estimator = _prepared(rows.train, recipe, signature)
     validation: Any = prepare.transform(rows.validation.frame)

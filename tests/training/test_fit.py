@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+from threadpoolctl import threadpool_info
 
 from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.predictor.signature import Kind, Signature, Task
@@ -203,3 +204,17 @@ def test_fit_takes_a_split_that_was_made_before(table):
     assert _booster(fit(table, signature=signature, spec=TrainingSpec(), split=whole.split).pipeline) == _booster(
         whole.pipeline
     )
+
+
+def test_scikit_learn_keeps_to_the_threads_of_the_recipe(table, monkeypatch):
+    seen = []
+
+    class Spying(LogisticRegression):
+        def fit(self, x, y):
+            seen.append({pool["num_threads"] for pool in threadpool_info()})
+            return super().fit(x, y)
+
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Spying)
+    fitted = _train(table, estimator="sklearn.linear_model:LogisticRegression")
+    refit(table, fitted.recipe, signature=fitted.signature, candidate=fitted.pipeline)
+    assert seen == [{1}, {1}]
