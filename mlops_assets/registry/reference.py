@@ -24,7 +24,7 @@ class UnknownModel(MlopsError):
             f"model {model!r}",
             found=f"registered models: {', '.join(known) or 'none'}",
             required="a model with a registered version in this deployment",
-            remedy=f"Correct the name, check MLOPS_ENV and MLOPS_LAKE, or run the job `{model}_retrain`.",
+            remedy="Correct the name, check MLOPS_ENV and MLOPS_LAKE, or train and register it first.",
         )
 
 
