@@ -29,58 +29,43 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
     ) -> Iterator[dg.MaterializeResult]:
         from mlops_assets.registry.register import card_of
+        from mlops_assets.rollout.promotion import promote
 
-        card = card_of(lake.state(), model.name, candidate_id=bound_candidate(context, model))
+        state, now = lake.state(), machine.clock().now()
+        card = card_of(state, model.name, candidate_id=bound_candidate(context, model))
         if card.status == "pending":
             _wait_for_approval(context, model, card)
             return
         _load(card)
         reason = context.run.tags.get(REASON, "materialised by hand")
-        metadata = deploy(model, card.version, who="", reason=reason, lake=lake, mlflow=mlflow, machine=machine)
+        generation = promote(state, model.name, card.version, who="", now=now, reason=reason)
+        metadata = settled(model, generation, lake=lake, mlflow=mlflow, machine=machine)
         note_verdict(context, "promoted")
         yield dg.MaterializeResult(metadata=metadata)
 
     return deployment
 
 
-def deploy(
-    model: Model,
-    version: int,
-    *,
-    who: str,
-    reason: str,
-    lake: LakeResource,
-    mlflow: MlflowResource,
-    machine: MachineResource,
+def settled(
+    model: Model, generation: int, *, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
 ) -> dict[str, Any]:
-    """Route a version, wait for the running servers, mirror the aliases, and return what a deployment shows.
+    """Wait for the running servers, mirror the aliases, and return what a deployment shows.
 
     Raises:
-        MlopsError: See `rollout.promotion.promote` and `await_servers`.
+        ServerRefused: A server could not load the version; the traffic went back.
     """
-    from mlops_assets.registry.lifecycle import known_card
-    from mlops_assets.rollout.mirror import try_to_mirror
-    from mlops_assets.rollout.promotion import await_servers, promote
+    from mlops_assets.rollout.settling import settle
 
-    state, now = lake.state(), machine.clock().now()
-    generation = promote(state, model.name, version, who=who, now=now, reason=reason)
-    timeout_s = model.spec.deployment.wait_seconds
-    try:
-        servers = await_servers(
-            state, model.name, generation, home=machine.folder, env=machine.env, now=now, timeout_s=timeout_s
-        )
-    finally:
-        mirrored = try_to_mirror(mlflow.registry(), state, model.name)
-    card = known_card(state, model.name, version)
-    return {
-        "version": card.version,
-        "generation": generation,
-        CANDIDATE: card.candidate_id,
-        "artifact": card.artifact_uri,
-        "servers": servers,
-        "aliases": mirrored,
-        "routed_at": now.isoformat(),
-    }
+    return settle(
+        mlflow.registry(),
+        lake.state(),
+        model.name,
+        generation,
+        home=machine.folder,
+        env=machine.env,
+        now=machine.clock().now(),
+        timeout_s=model.spec.deployment.wait_seconds,
+    )
 
 
 def _wait_for_approval(context: dg.AssetExecutionContext, model: Model, card: "VersionCard") -> None:

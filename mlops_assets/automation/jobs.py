@@ -15,6 +15,7 @@ from mlops_assets.assets.online_features import online_key
 from mlops_assets.assets.reconciliation import reconciliation_key
 from mlops_assets.assets.requarantine import requarantine_job
 from mlops_assets.assets.skew import NO_SKEW
+from mlops_assets.automation.approval import decide_job
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.features.spec import FeatureViewSpec
 from mlops_assets.ingestion.source_spec import ExternalSource
@@ -68,7 +69,7 @@ def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
 
 
 def model_automation(model: Model) -> dg.Definitions:
-    """Return the jobs `<model>_retrain`, `<model>_score` and `<model>_monitor`, with their schedules."""
+    """Return the jobs `<model>_retrain`, `<model>_score`, `<model>_monitor` and `<model>_decide`, with their schedules."""
     # Right after scoring nothing can have changed: what was scored is replayed when its window is watched.
     no_skew = dg.AssetSelection.checks(dg.AssetCheckKey(model.key("predictions"), NO_SKEW))
     scored, watched = _assets(model, ["predictions"]).without_checks(), _assets(model, MONITORING_ASSETS) | no_skew
@@ -80,7 +81,7 @@ def model_automation(model: Model) -> dg.Definitions:
         model, "monitor", watched, "Profile one window, look for drift, join its labels, replay its scores."
     )
     return dg.Definitions(
-        jobs=[retrain, score, monitor],
+        jobs=[retrain, score, monitor, decide_job(model)],
         schedules=[
             *_schedules(retrain, model.spec.retraining.schedule, None),
             *_schedules(score, model.spec.scoring.schedule, model.partitions),

@@ -8,6 +8,13 @@ app = typer.Typer()
 Version = Annotated[str, typer.Argument(help="MODEL (its champion), MODEL@3, MODEL@challenger or MODEL@previous.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+Name = Annotated[str, typer.Argument(help="Name of a model.")]
+Number = Annotated[int, typer.Argument(help="Number of a version.", min=1)]
+Reason = Annotated[str, typer.Option(help="Why; kept with the version.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept in the routing's history.")]
+By = Annotated[str | None, typer.Option(help="Who decides; by default the user and machine that run this.")]
+Deploy = Annotated[bool, typer.Option("--deploy/--no-deploy", help="Whether it takes traffic now.")]
+
 
 @app.command()
 def models(json: AsJson = False) -> None:
@@ -36,3 +43,40 @@ def diff(
     from mlops_assets.cli.models import print_diff
 
     print_diff(left, right, everything=all, as_json=json)
+
+
+@app.command()
+def approve(name: Name, version: Number, reason: Reason, by: By = None, deploy: Deploy = True) -> None:
+    """Approve a version that waits and give it all traffic."""
+    from mlops_assets.cli import decisions
+
+    decisions.approve(name, version, reason=reason, by=by, deploy=deploy)
+
+
+@app.command()
+def reject(name: Name, version: Number, reason: Reason, by: By = None) -> None:
+    """Reject a version that waits: it never takes traffic."""
+    from mlops_assets.cli import decisions
+
+    decisions.reject(name, version, reason=reason, by=by)
+
+
+@app.command()
+def promote(name: Name, version: Number, reason: Why = "promoted by hand", by: By = None) -> None:
+    """Give all traffic to a registered version, now."""
+    from mlops_assets.cli import decisions
+
+    decisions.promote(name, version, reason=reason, by=by)
+
+
+@app.command()
+def rollback(
+    name: Name,
+    reason: Why = "rolled back by hand",
+    by: By = None,
+    reject: Annotated[bool, typer.Option("--reject", help="And never let the version back that is taken out.")] = False,
+) -> None:
+    """Give the traffic back to the version that answered before, now."""
+    from mlops_assets.cli import decisions
+
+    decisions.rollback(name, reason=reason, by=by, reject_it=reject)

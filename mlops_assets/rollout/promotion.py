@@ -1,22 +1,19 @@
-"""Move the traffic of a model at a person's word: routing first, then wait for the servers of this machine.
+"""Move the traffic of a model at somebody's word.
 
-Keep out: anything heavy; going back must not wait for an import.
+Keep out: anything heavy, because going back must not wait for an import; and what follows a move (`settling.py`).
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlops_assets.registry.integrity import verify_files
-from mlops_assets.registry.lifecycle import known_card, read_card, require_deployable
-from mlops_assets.rollout.errors import NoPreviousVersion, NotRouted, ServerRefused
-from mlops_assets.rollout.heartbeat import Applied, LoadFailed, NoServer, TimedOut, wait_for_generation
+from mlops_assets.registry.lifecycle import Decision, decide, known_card, read_card, require_deployable
+from mlops_assets.rollout.errors import NotRouted
 from mlops_assets.rollout.routing import read_routing, restore_previous, route_of, start_rollout
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from mlops_assets.lake.state import StateStore
 
@@ -57,29 +54,28 @@ def roll_back(state: StateStore, model: str, *, who: str, now: datetime, reason:
     return restore_previous(state, model, now=now, reason=reason, who=who, reject=reject)
 
 
-def was_routed(state: StateStore, model: str, version: int) -> bool:
-    """Return whether a version takes traffic, or once did."""
-    stored = read_routing(state, model)
-    return stored is not None and any(entry.route.version == version for entry in stored[0].history)
+def approve(
+    state: StateStore, model: str, version: int, *, who: str, now: datetime, reason: str, deploy: bool = True
+) -> int | None:
+    """Approve a version and give it all traffic; return the generation from which it answers.
 
+    A second time nothing changes, except that a deployment which was left out or killed is made up for; a version that was
+    routed once is not routed again.
 
-def await_servers(
-    state: StateStore, model: str, generation: int, *, home: Path, env: str, now: datetime, timeout_s: float
-) -> str:
-    """Wait until the running servers of this machine answer with a generation, and say what they do.
+    Args:
+        deploy: Whether it takes traffic now; None is returned where it does not.
 
     Raises:
-        ServerRefused: A server could not load the version; the traffic went back to the one before.
+        NoSuchVersion: No such version is registered.
+        AlreadyDecided: It was rejected.
+        CorruptArtifact: Its saved model is not whole.
     """
-    outcome = wait_for_generation(home, model, generation, env=env, timeout_s=timeout_s)
-    match outcome:
-        case Applied(urls):
-            return f"loaded by {', '.join(urls)}"
-        case NoServer():
-            return "no server runs on this machine"
-        case LoadFailed(url, error):
-            with suppress(NoPreviousVersion):  # the first version has nothing to go back to
-                restore_previous(state, model, now=now, reason=f"load failed: {error}", generation=generation)
-            raise ServerRefused(model, url, error)
-        case TimedOut(urls):
-            return f"not loaded within {timeout_s:g} s by {', '.join(urls)}"
+    decide(state, model, version, Decision("approved", who, now, reason))
+    if not deploy or _was_routed(state, model, version):
+        return None
+    return promote(state, model, version, who=who, now=now, reason=reason)
+
+
+def _was_routed(state: StateStore, model: str, version: int) -> bool:
+    stored = read_routing(state, model)
+    return stored is not None and any(entry.route.version == version for entry in stored[0].history)

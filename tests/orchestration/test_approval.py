@@ -1,10 +1,14 @@
 """A version that waits for a person: nothing is routed, nothing fails, and the event that asked for it stays open."""
 
+from pathlib import Path
+
+import dagster as dg
 import pytest
 from shop.deployment import JOB, Shop, error_of, value
 
 from mlops_assets.lake.state import open_state
 from mlops_assets.registry.lifecycle import cards
+from mlops_assets.retraining.events import Event, EventLog, new_event
 from mlops_assets.rollout.routing import read_routing
 
 pytestmark = pytest.mark.slow
@@ -20,7 +24,30 @@ def careful(shop: Shop) -> Shop:
     return shop
 
 
-def test_a_registered_version_waits_without_failing_the_run(careful: Shop) -> None:
+def decide(shop: Shop, **config: object) -> dg.ExecuteInProcessResult:
+    """Run the job that a person starts in the Launchpad."""
+    job = shop.replay.definitions.resolve_job_def("returns_decide")
+    given = {"by": "ann", "reason": "looks right", **config}
+    ops = {"returns_decision": {"config": given}}
+    return job.execute_in_process(run_config={"ops": ops}, instance=shop.replay.instance, raise_on_error=False)
+
+
+def open_event(shop: Shop) -> Event:
+    now = shop.replay.clock.now()
+    event = new_event(
+        "returns", version=1, kind="drift", window="w", subject="a", reasons=("moved",), evidence={}, now=now
+    )
+    EventLog(open_state(shop.lake)).open_event(event)
+    return event
+
+
+def stored(shop: Shop, event: Event) -> Event:
+    (found,) = EventLog(open_state(shop.lake)).history("returns")
+    assert found.id == event.id
+    return found
+
+
+def test_a_version_waits_without_failing_the_run_and_a_damaged_one_is_not_routed(careful: Shop) -> None:
     result = careful.replay.run(JOB)
 
     state = open_state(careful.lake)
@@ -32,3 +59,46 @@ def test_a_registered_version_waits_without_failing_the_run(careful: Shop) -> No
     assert "mlops approve returns 1" in seen.asset_observation_data.asset_observation.description
     tags = careful.replay.instance.get_run_by_id(result.run_id).tags
     assert (tags["mlops/verdict"], tags["mlops/version"]) == ("waiting", "1")
+
+    (Path(str(value(result, "registered_version", "artifact"))) / "golden.json").write_text("{}")
+    approved = decide(careful, version=1, decision="approve")
+    assert "file golden.json: found sha256" in error_of(approved)
+    assert read_routing(state, "returns") is None
+
+
+def test_an_event_waits_with_its_version_and_ends_with_the_decision(careful: Shop) -> None:
+    event = open_event(careful)
+    (run,) = careful.replay.tick("retraining")
+    assert run.success
+    assert careful.replay.tick("retraining") == []
+    assert stored(careful, event).is_open
+
+    approved = decide(careful, version=1, decision="approve")
+
+    (shown,) = approved.get_asset_materialization_events()
+    assert shown.asset_key.path == ["returns", "deployment"]
+    routing, _ = read_routing(open_state(careful.lake), "returns")
+    entry = routing.history[-1]
+    assert (routing.champion.version, entry.who, entry.reason) == (1, "ann", "looks right")
+    again = decide(careful, version=1, decision="approve")
+    assert (again.success, again.get_asset_materialization_events()) == (True, [])
+    assert careful.replay.tick("retraining") == []
+    assert stored(careful, event).verdict == "promoted"
+    assert not careful.materialize("deployment").get_asset_observation_events()  # approved: nobody is asked again
+
+
+def test_a_rejected_version_is_deployed_by_no_run_and_ends_its_event(careful: Shop) -> None:
+    event = open_event(careful)
+    careful.replay.tick("retraining")
+
+    assert decide(careful, version=1, decision="reject").success
+    alone = careful.materialize("deployment")
+    late = decide(careful, version=1, decision="approve")
+    careful.replay.tick("retraining")
+
+    assert not alone.success
+    assert "version 1 cannot be deployed: found rejected by ann" in error_of(alone)
+    assert not late.success
+    assert "version 1 cannot be approved: found rejected by ann" in error_of(late)
+    assert read_routing(open_state(careful.lake), "returns") is None
+    assert stored(careful, event).verdict == "rejected"
