@@ -7,7 +7,7 @@ import dagster as dg
 
 from mlops_assets.assets.binding import CANDIDATE, bound_candidate, note_verdict
 from mlops_assets.assets.candidate import reference_of
-from mlops_assets.assets.metadata import numbers, table
+from mlops_assets.assets.metadata import link, numbers, table
 from mlops_assets.assets.model import Model
 from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
 
@@ -37,6 +37,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         from mlops_assets.evaluation.evaluate import evaluate
+        from mlops_assets.evaluation.report.report import write_report
         from mlops_assets.evaluation.verdict import Approved
         from mlops_assets.features.training_set import load
 
@@ -60,6 +61,7 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
             metadata={
                 CANDIDATE: run.run_id,
                 "mlflow_run": dg.MetadataValue.url(run.url),
+                "report": link(write_report(run, model.name, evaluated)),
                 "verdict": "approved" if approved else "rejected",
                 "criteria": table(
                     ("criterion", "observed", "low", "high", "threshold", "passed"),

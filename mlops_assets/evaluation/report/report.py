@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.predictor.manifest import Manifest
     from mlops_assets.training.tracked_run import TrackedRun
 
-FOLDER = "report"
+FOLDER, REPORT = "report", "mlops/report"
 MARKDOWN, HTML = "report.md", "report.html"
 PARTS = ("validation", "test")
 JUDGED = {True: "✓ passed", False: "✗ failed", None: "not judged"}
@@ -31,7 +31,9 @@ def write_report(run: TrackedRun, model: str, evaluation: Evaluation) -> str:
     files = {f"{name}.png": png for name, png in pictures.items()}
     page = to_html(markdown, title=f"{model}: evaluation of {verdict.candidate_id}", pictures=files)
     run.log_files(FOLDER, {MARKDOWN: markdown.encode(), HTML: page, **files})
-    return run.artifact_uri(f"{FOLDER}/{HTML}")
+    uri = run.artifact_uri(f"{FOLDER}/{HTML}")
+    run.set_tags({REPORT: uri})  # tags of the run become those of the version
+    return uri
 
 
 def render_report(
