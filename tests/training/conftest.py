@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.training.tracking import Tracking
+from tests.services import postgres  # noqa: F401  fixture
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FEATURES = {"size": "numeric", "flow": "numeric", "colour": "categorical"}
