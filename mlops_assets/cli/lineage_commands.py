@@ -26,3 +26,16 @@ def rebuild(
         rebuild_here(version, defs)
     else:
         raise typer.Exit(rebuild_and_print(version, checkout=checkout, as_json=json, defs=defs))
+
+
+@app.command()
+def forget(
+    entity: Annotated[list[str], typer.Argument(help="Whom: COLUMN=VALUE; several must hold together.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be taken out.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "asked to be forgotten",
+    defs: Defs = None,
+) -> None:
+    """Take a person out of every table and its past, of training sets and examples; versions that suffer are marked."""
+    from mlops_assets.cli.forget_entity import forget_entity
+
+    raise typer.Exit(forget_entity(entity, dry_run=dry_run, reason=reason, defs=defs))

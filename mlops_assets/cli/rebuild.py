@@ -21,8 +21,6 @@ from mlops_assets.settings import Settings, load_settings
 if TYPE_CHECKING:
     from mlops_assets.registry.lifecycle import VersionCard
 
-REBUILT = "rebuilt"
-
 
 class RebuildBroke(MlopsError):
     """The process that made a version again came to no answer."""
@@ -143,7 +141,7 @@ def _record(card: "VersionCard", settings: Settings, answer: Mapping[str, Any]) 
     """Note on the version that it was made again, and what came out."""
     from mlops_assets.clock import open_clock
     from mlops_assets.lake.state import open_state
-    from mlops_assets.registry.lifecycle import mark
+    from mlops_assets.registry.lifecycle import REBUILT, mark
     from mlops_assets.registry.registry import MlflowRegistry
 
     at = open_clock(settings.home).now().isoformat()

@@ -65,11 +65,11 @@ def held_rows(uri: str, who: Who) -> Held | None:
     Raises:
         UnhandledFeature: The table uses a Delta feature that a list of files cannot express.
     """
-    files = tuple(file for file in _data_files(uri) if _rows_in(uri, file, who))
+    files = tuple(file for file in _data_files(uri) if rows_in(uri, file, who))
     whole, _ = with_windows(uri)
     if not files and not set(who) <= set(whole.schema.names):
         return None
-    return Held(sum(_rows_in(uri, file, who) for file in whole.files), files)
+    return Held(sum(rows_in(uri, file, who) for file in whole.files), files)
 
 
 def erase_rows(uri: str, who: Who, *, keeps_facts: bool) -> None:
@@ -81,7 +81,7 @@ def erase_rows(uri: str, who: Who, *, keeps_facts: bool) -> None:
 
     def plan(version: int | None) -> Write | None:
         whole, windows = with_windows(uri, version)
-        touched = {file for file in whole.files if _rows_in(uri, file, who)}
+        touched = {file for file in whole.files if rows_in(uri, file, who)}
         if not touched:
             return None
         facts = commit_properties(uri, whole.version) if keeps_facts else {}
@@ -120,7 +120,8 @@ def _data_files(uri: str) -> Iterator[str]:
     yield from (file for file in list_files(uri) if file.endswith(".parquet") and f"/{LOG}/" not in file)
 
 
-def _rows_in(uri: str, file: str, who: Who) -> int:
+def rows_in(uri: str, file: str, who: Who) -> int:
+    """Count somebody's rows in one Parquet file below a place; 0 if it does not have all the columns."""
     literal = file.replace("'", "''")
     with connect() as con:
         if not set(who) <= set(describe_files(con, uri, [file]).names):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Status = Literal["pending", "approved", "rejected"]
 Verb = Literal["approved", "rejected"]
 PREFIX = "versions/"
+REBUILT, NOT_REBUILDABLE = "rebuilt", "not_rebuildable"  # names of marks
 SCHEMA_VERSION = 1
 
 

@@ -9,6 +9,7 @@ from mlops_assets.features.rebuilt_set import rebuild_training_set
 from mlops_assets.features.training_set import DATA, MANIFEST, CorruptTrainingSet, load
 from mlops_assets.lake.files import exists
 from mlops_assets.lake.uris import join
+from mlops_assets.registry.lifecycle import NOT_REBUILDABLE
 from mlops_assets.registry.rebuild.recorded import NotRebuildable
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def training_rows(recorded: Recorded, definition: VectorDefinition | None, *, la
     for place in places:
         if exists(join(place, DATA)) and exists(join(place, MANIFEST)):
             return _kept(recorded, place)
+    if reason := recorded.version.marks.get(NOT_REBUILDABLE):
+        raise NotRebuildable(
+            recorded.version,
+            found=reason,
+            required="its training set",
+            remedy="Nothing brings it back. The version may serve on; train a new one to have one that can be made again.",
+        )
     manifest = recorded.set_manifest(places)
     if manifest is None or definition is None:
         found = "neither it nor its manifest" if manifest is None else "no file that defines the model"
