@@ -31,10 +31,13 @@ def refit_metric(y: Vector, candidate: Vector, refit: Vector, *, metric: str) ->
 
 
 def refit_mean(candidate: Vector, refit: Vector) -> Criterion:
-    """Require that the refit's scores have about the candidate's mean on the same rows."""
+    """Require that the refit's scores have about the candidate's mean on the same rows; of several classes each one's."""
     import numpy as np
 
-    shift, allowed = float(abs(refit.mean() - candidate.mean())), MEAN_BAND * float(np.std(candidate))
+    shifts = np.atleast_1d(np.abs(refit.mean(axis=0) - candidate.mean(axis=0)))
+    limits = np.atleast_1d(MEAN_BAND * np.std(candidate, axis=0))
+    worst = int(np.argmax(shifts - limits))
+    shift, allowed = float(shifts[worst]), float(limits[worst])
     return Criterion(
         name="refit_mean",
         observed=shift,

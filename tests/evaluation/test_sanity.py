@@ -21,3 +21,10 @@ def test_the_refit_may_not_be_worse_than_the_band():
 def test_the_mean_score_may_move_half_a_standard_deviation(shift, passed):
     scores = np.repeat([0.0, 1.0], 50)  # standard deviation 0.5
     assert refit_mean(scores, scores + shift).passed == passed
+
+
+@pytest.mark.parametrize(("shift", "passed"), [(0.24, True), (0.26, False)])
+def test_of_several_classes_none_may_move_further(shift, passed):
+    scores = np.repeat(np.eye(3)[[0, 1]], 50, axis=0)  # standard deviations 0.5, 0.5 and 0; all rows sum to one
+    moved = scores + np.array([shift, -shift, 0.0])
+    assert refit_mean(scores, moved).passed == passed
