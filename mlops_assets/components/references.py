@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import is_current, table_of
+from mlops_assets.evaluation.misfits import gate_misfits
 from mlops_assets.training.misfits import misfits
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def broken_references(catalog: Catalog) -> Iterator[Finding]:
         yield from _missing_features(model, catalog)
         yield from _unpartitioned_spine(model, catalog)
         yield from _training_misfits(model)
+        yield from _gate_misfits(model)
 
 
 def _tables(entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog) -> Iterator[Finding]:
@@ -90,3 +92,8 @@ def _training_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:
         yield model.finding(
             ("training", *misfit.place), found=misfit.found, required=misfit.required, remedy=misfit.remedy
         )
+
+
+def _gate_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:
+    for misfit in gate_misfits(model.spec.gate, model.spec.task):
+        yield model.finding(("gate", *misfit.place), found=misfit.found, required=misfit.required, remedy=misfit.remedy)

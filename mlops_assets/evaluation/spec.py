@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.predictor.signature import Task
@@ -28,8 +28,14 @@ class SliceSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: str = Field(description="A column of the spine or a feature; numbers are cut at their quartiles.")
-    max_gap: float = Field(gt=0, description="By how much the metric of a slice may be worse than that of all rows.")
+    by: str = Field(
+        description="A column of the spine or a feature; numbers are cut at their quartiles, no value is a slice."
+    )
+    max_gap: float = Field(
+        gt=0,
+        description="By how much the metric of a slice may be worse than that of all rows. A larger gap refuses if it is "
+        "more than chance among that many slices.",
+    )
     min_rows: int = Field(default=200, ge=2, description="Smaller slices are shown, not judged.")
 
 
@@ -40,12 +46,27 @@ class FairnessSpec(BaseModel):
 
     by: str = Field(description="The column that names the group; it need not be a feature.")
     demographic_parity_difference: float | None = Field(
-        default=None, ge=0, le=1, description="Largest difference of the share of positive decisions between groups."
+        default=None,
+        ge=0,
+        le=1,
+        description="Largest observed difference of the share of positive decisions between groups.",
     )
     equalized_odds_difference: float | None = Field(
-        default=None, ge=0, le=1, description="Largest difference of true or false positive rates between groups."
+        default=None,
+        ge=0,
+        le=1,
+        description="Largest observed difference of true or false positive rates between groups.",
     )
     min_rows: int = Field(default=200, ge=2, description="Smaller groups are shown, not judged.")
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> FairnessSpec:
+        if self.demographic_parity_difference is None and self.equalized_odds_difference is None:
+            raise ValueError(
+                "found no limit; required `demographic_parity_difference`, `equalized_odds_difference` or both. "
+                "Set the largest difference that is acceptable."
+            )
+        return self
 
 
 class GateSpec(BaseModel):
@@ -56,10 +77,13 @@ class GateSpec(BaseModel):
     metric: MetricName | None = Field(
         default=None, description="Default: roc_auc for binary, log_loss for multiclass, rmse for regression."
     )
-    floor: float | None = Field(default=None, description="Worst value of the metric on the test rows that is allowed.")
+    floor: float | None = Field(
+        default=None,
+        description="Worst value of the metric that is allowed; the worse end of its interval on the test rows must reach it.",
+    )
     floors: dict[MetricName, float] = Field(
         default_factory=dict[MetricName, float],
-        description="Worst allowed values of further metrics.",
+        description="Worst allowed values of further metrics, judged as `floor`.",
         examples=[{"log_loss": 0.5}],
     )
     baseline: Literal["prior", "last_value", "seasonal_naive"] = Field(
@@ -72,11 +96,14 @@ class GateSpec(BaseModel):
         description="Columns within which last_value and seasonal_naive look, such as a store.",
     )
     baseline_margin: float = Field(
-        default=0, ge=0, description="By how much to beat the trivial baseline, in the metric."
+        default=0,
+        ge=0,
+        description="By how much to beat the trivial baseline, in the metric; the lower end of the interval must be above.",
     )
-    non_inferior: dict[MetricName, float] = Field(
-        default_factory=dict[MetricName, float],
-        description="By how much, at worst, further metrics may be worse than the champion's (an end of the interval).",
+    non_inferior: dict[MetricName, PositiveFloat] = Field(
+        default_factory=dict[MetricName, PositiveFloat],
+        description="By how much further metrics may be worse than the champion's; the worse end of the interval must be "
+        "within it.",
         examples=[{"log_loss": 0.005}],
     )
     slices: list[SliceSpec] = Field(
@@ -90,19 +117,29 @@ class GateSpec(BaseModel):
         default=None,
         gt=0,
         lt=1,
-        description="Largest expected calibration error (bins of equal count) on the test rows.",
+        description="Largest observed expected calibration error on the test rows (10 bins of equal count; of several "
+        "classes the most probable one's).",
     )
     latency_ms: float | None = Field(
-        default=None, gt=0, description="Largest 99th percentile of the time to score one row, in this process."
+        default=None,
+        gt=0,
+        description="Largest 99th percentile of the time to score one row, warm, in this process; leave room for other work "
+        "on the machine.",
     )
     artifact_mb: float | None = Field(default=None, gt=0, description="Largest size of the saved model, in 10^6 bytes.")
     block: str = Field(
         default="day",
         description="Unit of the bootstrap: `day` (calendar day of the prediction, UTC) or a column of the spine. "
-        "Rows of one block share their luck, so they are drawn together; at least 10 blocks are needed.",
+        "Rows of one block share their luck, so they are drawn together; at least 10 blocks are needed, 20 are better.",
     )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of the bootstrap intervals.")
-    replicates: int = Field(default=1000, ge=200, le=100_000, description="Bootstrap replicates.")
+    confidence: float = Field(
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="Confidence of the two-sided intervals. A candidate that is no better passes with a chance of at most "
+        "(1 - confidence) / 2.",
+    )
+    replicates: int = Field(default=2000, ge=200, le=100_000, description="Bootstrap replicates.")
 
     @property
     def tail(self) -> float:

@@ -25,10 +25,10 @@ class Misfit:
     """One of them.
 
     Attributes:
-        place: Keys below `training`.
+        place: Keys below the part of the file, such as `training`; a number is a place in a list.
     """
 
-    place: tuple[str, ...]
+    place: tuple[str | int, ...]
     found: str
     required: str
     remedy: str
@@ -38,7 +38,7 @@ class TrainingMisfit(MlopsError):
     """The `training` part of the file does not fit the model."""
 
     def __init__(self, misfit: Misfit) -> None:
-        place = ".".join(("training", *misfit.place))
+        place = ".".join(map(str, ("training", *misfit.place)))
         super().__init__(place, found=misfit.found, required=misfit.required, remedy=misfit.remedy)
 
 

@@ -71,6 +71,15 @@ def test_a_block_without_rows_counts_for_nothing():
     np.testing.assert_array_equal(form(np.array([[1.0, 5.0, 1.0], [0.0, 1.0, 0.0]])), [2.0, np.nan])
 
 
+def test_more_blocks_than_scores_have_the_same_area():
+    rng = np.random.default_rng(3)
+    y, scores, codes = rng.integers(0, 2, 300), rng.integers(0, 5, 300), rng.integers(0, 40, 300)
+    draw = rng.multinomial(40, [1 / 40] * 40)
+    rows = np.repeat(np.arange(300), draw[codes])
+    found = block_form(METRICS["roc_auc"], y, scores, codes, 40)(draw[None].astype(float))
+    assert found == pytest.approx(METRICS["roc_auc"](y[rows], scores[rows]), rel=1e-12)
+
+
 def test_many_blocks_are_counted_sparsely_with_the_same_result(monkeypatch):
     y, scores, codes = _rows("binary")
     draws = np.random.default_rng(1).multinomial(BLOCKS, [1 / BLOCKS] * BLOCKS, size=5).astype(float)
