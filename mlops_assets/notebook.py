@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.lake.state import open_state
 from mlops_assets.registry.lifecycle import cards
+from mlops_assets.registry.lineage import TRAINING_SET_URI
 from mlops_assets.registry.reference import find_version, split_reference
 from mlops_assets.rollout.roles import roles
 from mlops_assets.settings import Settings, load_settings
@@ -51,9 +52,8 @@ class RegisteredModel:
             CorruptTrainingSet: They are no longer kept, or were changed.
         """
         from mlops_assets.features.training_set import load
-        from mlops_assets.predictor.artifact import read_manifest
 
-        return load(read_manifest(self.card.artifact_uri).facts["training_set_uri"]).table.to_pandas()
+        return load(self.card.lineage[TRAINING_SET_URI]).table.to_pandas()
 
     def predict(self, rows: pd.DataFrame) -> pd.Series | pd.DataFrame:
         """Score rows as the model server would.

@@ -51,7 +51,7 @@ def _identity(facts: VersionFacts) -> list[tuple[str, str]]:
         "task": saved.task if saved else None,
         "classes": ", ".join(saved.classes) if saved else None,
         "trained through": saved.facts.get("trained_through") if saved else None,
-        "training set": saved.facts.get("training_set_uri") if saved else None,
+        "training set": card.lineage.get("mlops/training_set_uri"),
         "training rows": used.rows if used else None,
         "artefact": card.artifact_uri,
         "sha256": card.sha256,
