@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from mlops_assets.features.training_set import MANIFEST, Manifest
+from mlops_assets.features.training_set import MANIFEST, decode_manifest
 from mlops_assets.lake.files import read_bytes
 from mlops_assets.lake.uris import join
+from mlops_assets.training.owner import HOST, PID, STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 
 OURS = "mlops/"
 TRAINING_SET_URI = "mlops/training_set_uri"
-NOT_LINEAGE = frozenset({"mlops/events", "mlops/verdict"})  # why it was trained is the run's, the verdict is read again
+# why it was trained and which process did it are the run's, the verdict is read again
+NOT_LINEAGE = frozenset({"mlops/events", "mlops/verdict", HOST, PID, STARTED})
 
 
 def lineage_of(run_tags: Mapping[str, str], verdict: Verdict) -> dict[str, str]:
@@ -40,7 +40,7 @@ def lineage_of(run_tags: Mapping[str, str], verdict: Verdict) -> dict[str, str]:
 
 
 def _of_training_set(uri: str) -> dict[str, str]:
-    manifest = msgspec.json.decode(read_bytes(join(uri, MANIFEST)), type=Manifest)
+    manifest = decode_manifest(read_bytes(join(uri, MANIFEST)))
     tables = {f"raw/{name}": version for name, version in manifest.sources.items()}
     for name, read in manifest.views.items():
         tables[f"features/{name}"] = read.version
