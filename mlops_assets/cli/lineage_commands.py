@@ -39,3 +39,17 @@ def forget(
     from mlops_assets.cli.forget_entity import forget_entity
 
     raise typer.Exit(forget_entity(entity, dry_run=dry_run, reason=reason, defs=defs))
+
+
+@app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    keep_days: Annotated[
+        int, typer.Option(min=1, help="Younger than this stays; longer than any retraining takes.")
+    ] = 90,
+    keep_last: Annotated[int, typer.Option(min=1, help="So many of each model stay, however old.")] = 5,
+) -> None:
+    """Remove old training sets, unregistered candidates and files of rejected versions; what a version needs stays."""
+    from mlops_assets.cli.retention import retain_and_list
+
+    raise typer.Exit(retain_and_list(dry_run=dry_run, keep_days=keep_days, keep_last=keep_last))
