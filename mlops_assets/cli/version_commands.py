@@ -62,11 +62,27 @@ def reject(name: Name, version: Number, reason: Reason, by: By = None) -> None:
 
 
 @app.command()
-def promote(name: Name, version: Number, reason: Why = "promoted by hand", by: By = None) -> None:
-    """Give all traffic to a registered version, now."""
+def promote(
+    name: Annotated[str, typer.Argument(help="Name of a model; with --to also MODEL@3.")],
+    version: Annotated[int | None, typer.Argument(help="Number of a version.", min=1)] = None,
+    reason: Why = "promoted by hand",
+    by: By = None,
+    to: Annotated[str | None, typer.Option(metavar="ENV", help="Copy it to this environment instead.")] = None,
+    lake: Annotated[str | None, typer.Option(help="With --to: root of that lake, if it is another.")] = None,
+    mlflow: Annotated[str | None, typer.Option(help="With --to: MLflow's URI there, if it is another.")] = None,
+    deploy: Annotated[bool, typer.Option("--deploy", help="With --to: also give it all traffic there.")] = False,
+) -> None:
+    """Give all traffic to a registered version, now; or copy it with its lineage to another environment."""
+    if to is not None:
+        from mlops_assets.cli.copying import copy_to
+
+        reference = name if version is None else f"{name}@{version}"
+        return copy_to(reference, to, lake=lake, mlflow=mlflow, deploy=deploy, reason=reason, by=by)
+    if version is None or lake or mlflow or deploy:
+        raise typer.BadParameter("give a VERSION; or --to ENV, which --lake, --mlflow and --deploy belong to")
     from mlops_assets.cli import decisions
 
-    decisions.promote(name, version, reason=reason, by=by)
+    return decisions.promote(name, version, reason=reason, by=by)
 
 
 @app.command()

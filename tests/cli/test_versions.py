@@ -2,47 +2,19 @@
 
 import getpass
 import json
-import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cli.version_world import World
-from typer.testing import CliRunner
+from cli.version_world import mlops
 
-from mlops_assets.cli.app import app
 from mlops_assets.predictor.errors import CorruptArtifact
 from mlops_assets.registry.errors import AlreadyDecided, NoSuchVersion, NotDeployable
 from mlops_assets.registry.lifecycle import known_card
 from mlops_assets.rollout.errors import NoPreviousVersion, NotRouted
 from mlops_assets.rollout.routing import read_routing
-from mlops_assets.training.mlflow_client import open_client
-
-
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory):
-    """Creating MLflow's tables takes a second; each test gets a copy."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    open_client(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, empty_mlflow) -> World:
-    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
-    for name, value in {"MLOPS_HOME": tmp_path, "MLFLOW_TRACKING_URI": "", "DAGSTER_HOME": tmp_path / "none"}.items():
-        monkeypatch.setenv(name, str(value))
-    return World(tmp_path)
-
-
-def mlops(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_an_approved_version_takes_the_traffic_and_keeps_who_said_so(world):

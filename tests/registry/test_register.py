@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.evaluation.verdict import Approved, Rejected, to_json
 from mlops_assets.features.labels import LabelCounts
-from mlops_assets.features.training_set import Manifest, ViewVersion
+from mlops_assets.features.training_set import Manifest, ViewVersion, encode_manifest
 from mlops_assets.lake.state import LocalState
 from mlops_assets.predictor.errors import CorruptArtifact
 from mlops_assets.registry.lifecycle import cards, read_card
@@ -192,7 +192,7 @@ def test_the_lineage_names_what_the_training_set_was_made_of(tmp_path, model):
         views={"customer": ViewVersion(7, "dd", {"shop/orders": 3})},
         libraries={},
     )
-    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    (tmp_path / "manifest.json").write_bytes(encode_manifest(manifest))
 
     lineage = lineage_of(
         {"mlops/training_set_uri": str(tmp_path), "mlops/training_set": "aa"}, _verdict(Approved, model)
