@@ -65,7 +65,7 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
                 with console.status("Starting (the first time takes a minute) …"):
                     wait_until_ready(started, timeout_s=READY_SECONDS)
                 _show(console, settings, started)
-                _close_abandoned_runs(settings, console)
+                close_abandoned_runs(settings, console)
                 watch(started)
         except KeyboardInterrupt:
             console.print("Stopped.")
@@ -116,7 +116,7 @@ def _create_mlflow_database(settings: Settings) -> None:
         create_database(settings.mlflow_uri)
 
 
-def _close_abandoned_runs(settings: Settings, console: Console) -> None:
+def close_abandoned_runs(settings: Settings, console: Console) -> None:
     """Close what trainings that were killed left open in MLflow; a server that is down keeps nothing else from running."""
     from mlops_assets.resources.instance import open_instance
     from mlops_assets.resources.places import MlflowResource

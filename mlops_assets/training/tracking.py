@@ -96,6 +96,8 @@ class Tracking:
                 found = client.get_experiment_by_name(name)
                 if found is None:
                     raise
+        if found.lifecycle_stage == "deleted":  # by hand, in the UI; MLflow keeps the name for ever
+            client.restore_experiment(found.experiment_id)
         return found.experiment_id
 
 

@@ -130,6 +130,15 @@ def test_a_run_that_does_not_exist(tracking):
         tracking.open_run("nothing")
 
 
+def test_an_experiment_that_was_deleted_in_the_ui_comes_back(tracking):
+    with tracking.run("delay", tags={}) as first:
+        pass
+    first.client.delete_experiment(first.experiment_id)
+    with tracking.run("delay", tags={}) as second:
+        pass
+    assert (second.experiment_id, _status(tracking, second.run_id)) == (first.experiment_id, "FINISHED")
+
+
 def test_links(tracking):
     with tracking.run("delay", tags={}) as run:
         pass
