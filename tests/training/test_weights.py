@@ -51,12 +51,10 @@ def test_xgboost_learns_with_the_product_and_stops_without_the_weights_of_classe
     by_hand.fit(x, y, sample_weight=worth * np.where(y == 1, 4, 1))
     xv, yv, wv = _matrix(fitted, validation), validation["label"].to_numpy(), validation["worth"].to_numpy()
     np.testing.assert_array_equal(fitted.validation_scores, by_hand.predict_proba(xv)[:, 1].astype(float))
-    booster = fitted.pipeline[-1]
-    losses = [
-        log_loss(yv, booster.predict_proba(xv, iteration_range=(0, n + 1))[:, 1].astype(float), sample_weight=wv)
-        for n in range(len(fitted.curves["validation_logloss"]))
-    ]
-    np.testing.assert_allclose(fitted.curves["validation_logloss"], losses, atol=1e-5)
+    watched = {"train": (x, y, worth), "validation": (xv, yv, wv)}
+    for part, (matrix, labels, weights) in watched.items():
+        losses = _losses(fitted, matrix, labels, weights)
+        np.testing.assert_allclose(fitted.curves[f"{part}_logloss"], losses, atol=1e-5)
     assert fitted.recipe.params["n_estimators"] == np.argmin(losses) + 1
 
 
@@ -113,3 +111,10 @@ def test_an_estimator_that_ignores_weights_is_refused(table, key, value):
 
 def _matrix(fitted, table: pa.Table):
     return fitted.pipeline[0].transform(feature_frame(table, fitted.signature))
+
+
+def _losses(fitted, matrix, labels, weights):
+    """Return the weighted loss after each round."""
+    estimator, rounds = fitted.pipeline[-1], len(fitted.curves["train_logloss"])
+    scores = [estimator.predict_proba(matrix, iteration_range=(0, n + 1))[:, 1].astype(float) for n in range(rounds)]
+    return [log_loss(labels, one, sample_weight=weights) for one in scores]
