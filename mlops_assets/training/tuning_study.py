@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 SCHEMA = "optuna"  # beside MLflow's own tables: both libraries keep a table `alembic_version`
-LOCK_WAIT_SECONDS = 60
+BUSY_SECONDS = 60  # how long a trial waits for the transaction of another one in the same file
 ERROR = "error"
 
 
@@ -113,7 +113,7 @@ def _sqlite(storage: str, name: str) -> Generator[RDBStorage]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StudyInUse(name, str(path)) from error
-        with _opened(storage, {"timeout": LOCK_WAIT_SECONDS}) as rdb:
+        with _opened(storage, {"timeout": BUSY_SECONDS}) as rdb:
             yield rdb
 
 

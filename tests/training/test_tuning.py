@@ -1,11 +1,14 @@
 """A search chooses by validation rows alone, counts failures, and leaves every trial as a nested run."""
 
 import itertools
+import threading
+import time
 
 import optuna
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
+from sklearn.tree import DecisionTreeClassifier
 from training.conftest import rows
 from training.tuned import STUDY, storage_in, table_rows, tune
 
@@ -18,27 +21,35 @@ TREE = {"estimator": "sklearn.DecisionTreeClassifier", "seed": 5}
 DEPTHS = {"max_depth": {"low": 1, "high": 8}, "min_samples_leaf": {"low": 1, "high": 40}}
 
 
-def fickle(depth=1, **_):
-    """A factory that fails for some parameters."""
-    from sklearn.tree import DecisionTreeClassifier
-
+def fickle(depth=1):
+    """A factory of trees that fail for some parameters."""
     if depth == 3:
         raise KeyboardInterrupt
-    return DecisionTreeClassifier(max_depth=depth) if depth != 2 else Unfit()
+    return Unfit() if depth == 2 else DecisionTreeClassifier(max_depth=depth)
 
 
-class Unfit:
-    def get_params(self):
-        return {}
-
-    def set_params(self, **_):
-        return self
-
+class Unfit(DecisionTreeClassifier):
     def fit(self, *_, **__):
         raise ArithmeticError("no fit at depth 2")
 
-    def predict_proba(self, frame):
-        raise NotImplementedError
+
+class Crowd(DecisionTreeClassifier):
+    """A tree that counts how many of its kind are being fitted at once."""
+
+    now, most, lock = 0, 0, threading.Lock()
+
+    def fit(self, *args, **kwargs):
+        with Crowd.lock:
+            Crowd.now += 1
+            Crowd.most = max(Crowd.most, Crowd.now)
+        time.sleep(0.1)
+        with Crowd.lock:
+            Crowd.now -= 1
+        return super().fit(*args, **kwargs)
+
+
+def crowd(depth=1):
+    return Crowd(max_depth=2)
 
 
 FICKLE = {"estimator": f"{__name__}:fickle"}
@@ -153,6 +164,21 @@ def test_an_interrupted_trial_is_left_for_the_next_search(tmp_path, tracking):
     (trial,) = optuna.load_study(study_name=STUDY, storage=storage_in(tmp_path)).trials
     assert trial.state.name == "FAIL"
     assert "error" not in trial.user_attrs
+
+
+def test_no_more_trials_run_at_once_than_the_file_allows(tmp_path, tracking):
+    crowded = {"space": {"depth": {"low": 1, "high": 99}}, "trials": 7, "parallel": 2}
+    outcome = tune(storage_in(tmp_path), tracking, crowded, training={"estimator": f"{__name__}:crowd"})
+
+    assert Crowd.most == 2
+    assert [trial["trial"] for trial in outcome.trials] == list(range(7))
+    assert [trial["trial"] for trial in outcome.trials if trial["is_best"]] == [0]  # the first of equals
+
+
+def test_after_the_timeout_no_trial_starts(tmp_path, tracking):
+    endless = {"space": DEPTHS, "sampler": "random", "trials": 10_000, "timeout_minutes": 0.01}
+
+    assert 1 <= len(tune(storage_in(tmp_path), tracking, endless, training=TREE).trials) < 100
 
 
 @pytest.mark.parametrize(
