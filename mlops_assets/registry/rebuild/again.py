@@ -11,6 +11,7 @@ from mlops_assets.training.estimators import Recipe
 from mlops_assets.training.fit import learn, refit
 from mlops_assets.training.rows import learning_rows
 from mlops_assets.training.split import BOUNDS, split_at
+from mlops_assets.training.stream import described_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def save_again(recorded: Recorded, table: pa.Table, folder: Path, *, request_sou
         folder,
         _pipeline(recorded, table),
         signature=signature,
-        rows=table,
+        rows=described_by(table),
         facts=recorded.manifest.facts,
         request_source=request_source,
     )
@@ -37,7 +38,8 @@ def save_again(recorded: Recorded, table: pa.Table, folder: Path, *, request_sou
 def _pipeline(recorded: Recorded, table: pa.Table) -> Pipeline:
     signature, facts = recorded.candidate.signature, recorded.facts
     split = split_at(table, *(datetime.fromisoformat(facts[name]) for name in BOUNDS))
-    learned = learn(learning_rows(table, split, signature), Recipe(**facts["asked"]))
+    asked = Recipe(**facts["asked"])
+    learned = learn(learning_rows(table, split, signature, sample_weight=asked.sample_weight), asked)
     if recorded.artefact != REFIT:
         return learned.pipeline
     return refit(table, learned.recipe, signature=signature, candidate=learned.pipeline)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.features.rebuilt_set import rebuild_training_set
-from mlops_assets.features.training_set import DATA, MANIFEST, CorruptTrainingSet, load
+from mlops_assets.features.training_set import DATA, MANIFEST, CorruptTrainingSet, load, save
 from mlops_assets.lake.files import exists
 from mlops_assets.lake.uris import join
 from mlops_assets.registry.lifecycle import NOT_REBUILDABLE
 from mlops_assets.registry.rebuild.recorded import NotRebuildable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from mlops_assets.features.definition import VectorDefinition
@@ -34,13 +36,14 @@ class Rows:
     origin: str
 
 
-def training_rows(recorded: Recorded, definition: VectorDefinition | None, *, lake: str) -> Rows:
+def training_rows(recorded: Recorded, definition: VectorDefinition | None, *, lake: str, scratch: Path) -> Rows:
     """Fetch the training set; if it is gone, make it again.
 
     A set that is there and was changed is not made again behind anybody's back: it is a difference.
 
     Args:
         definition: What the model's file says; None: no file defines the model any more.
+        scratch: For a set that is made again and streamed, as it was then.
 
     Raises:
         NotRebuildable: The set is gone, and nothing says what it was made from, or nobody defines the model.
@@ -69,7 +72,10 @@ def training_rows(recorded: Recorded, definition: VectorDefinition | None, *, la
     built = rebuild_training_set(definition, manifest, lake=lake)
     versions = ", ".join(f"raw/{name}@{version}" for name, version in manifest.sources.items())
     views = ", ".join(f"features/{name}@{read.version}" for name, read in manifest.views.items())
-    return Rows(built.table, built.manifest.sha256, f"made again from {', '.join(filter(None, (versions, views)))}")
+    table = built.table
+    if (data := _data(recorded)) == "stream":
+        table = load(save(built, str(scratch), recorded.version.name).uri, data=data).table
+    return Rows(table, built.manifest.sha256, f"made again from {', '.join(filter(None, (versions, views)))}")
 
 
 def _places(recorded: Recorded, lake: str) -> list[str]:
@@ -80,8 +86,12 @@ def _places(recorded: Recorded, lake: str) -> list[str]:
 
 def _kept(recorded: Recorded, place: str) -> Rows:
     try:
-        found = load(place)
+        found = load(place, data=_data(recorded))
     except CorruptTrainingSet as error:
         return Rows(None, f"none: {error.found}", f"{place} was changed")
     sha256 = found.manifest.sha256
     return Rows(found.table if sha256 == recorded.training_set else None, sha256, f"kept at {place}")
+
+
+def _data(recorded: Recorded) -> Literal["memory", "stream"]:
+    return "stream" if recorded.facts.get("data") == "stream" else "memory"

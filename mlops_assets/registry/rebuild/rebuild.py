@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.features.definition import VectorDefinition
     from mlops_assets.registry.lifecycle import VersionCard
+    from mlops_assets.registry.rebuild.recorded import Recorded
 
 
 def rebuild(
@@ -33,14 +34,26 @@ def rebuild(
     Raises:
         MlopsError: The version does not say enough about itself, or its rows are gone for good.
     """
-    recorded = read_recorded(version)
-    rows = training_rows(recorded, definition, lake=lake)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _compared(read_recorded(version), definition, present, lake=lake, scratch=Path(scratch))
+
+
+def _compared(
+    recorded: Recorded,
+    definition: VectorDefinition | None,
+    present: Mapping[str, str],
+    *,
+    lake: str,
+    scratch: Path,
+) -> Rebuilt:
+    version = recorded.version
+    rows = training_rows(recorded, definition, lake=lake, scratch=scratch)
     source = definition.request.source if definition else None
     inputs = tuple(compared_inputs(recorded, present, training_set=rows.sha256, request_source=source))
     found = Rebuilt(version.name, version.version, recorded.artefact, rows.origin, rows=0, inputs=inputs)
     if rows.table is None:
         return found
-    with tempfile.TemporaryDirectory() as folder:
-        save_again(recorded, rows.table, Path(folder), request_source=source)
-        outputs = tuple(compared_outputs(version.artifact_uri, folder, rows.table))
+    folder = scratch / "model"
+    save_again(recorded, rows.table, folder, request_source=source)
+    outputs = tuple(compared_outputs(version.artifact_uri, str(folder), rows.table))
     return replace(found, rows=rows.table.num_rows, outputs=outputs)

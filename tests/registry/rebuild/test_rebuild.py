@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_seeds_are_told_apart(shop, tracking):
         {"estimator": "sklearn.LogisticRegression", "params": {}},
         {"estimator": "sklearn.RandomForestClassifier", "params": {"n_estimators": 10}},
         {"early_stopping_rounds": None, "params": {"n_estimators": 15}},
+        {"data": "stream"},
+        {"sample_weight": "order_id", "estimator": "sklearn.LogisticRegression", "params": {}},
         {"calibration": "auto", "class_weights": "balanced", "monotone": {"amount": "increasing"}},
     ],
 )
@@ -49,7 +52,7 @@ def test_other_estimators(shop, tracking, spec):
     assert train_version(shop, tracking, **spec).rebuild().is_identical
 
 
-@pytest.mark.parametrize("spec", [{}, {"calibration": "isotonic"}])
+@pytest.mark.parametrize("spec", [{}, {"calibration": "isotonic"}, {"data": "stream"}])
 def test_a_refit_is_what_is_compared_if_it_was_registered(shop, tracking, spec):
     version = train_version(shop, tracking, with_refit=True, **spec)
     rebuilt = version.rebuild()
@@ -172,3 +175,10 @@ def test_a_registered_model_that_was_changed_is_refused(trained):
     (Path(trained.version.artifact_uri) / "golden.json").write_text("{}")
     with pytest.raises(CorruptArtifact, match=r"golden\.json"):
         trained.rebuild()
+
+
+def test_a_streamed_set_that_is_gone_is_made_again_and_streamed(shop, tracking, tmp_path):
+    apart = replace(shop, lake=str(shutil.copytree(shop.lake, tmp_path / "lake")))
+    trained = train_version(apart, tracking, data="stream")
+    shutil.rmtree(trained.saved.uri)
+    assert trained.rebuild().is_identical

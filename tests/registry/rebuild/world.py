@@ -12,7 +12,7 @@ import pyarrow as pa
 from features.world import SCHEMA, Shop, at, definition, many_orders, view
 
 from mlops_assets.features.request import Request
-from mlops_assets.features.training_set import COPY, SavedTrainingSet, encode_manifest, save
+from mlops_assets.features.training_set import COPY, SavedTrainingSet, encode_manifest, load, save
 from mlops_assets.registry.lifecycle import VersionCard
 from mlops_assets.registry.rebuild.rebuild import rebuild
 from mlops_assets.registry.rebuild.result import Rebuilt
@@ -77,9 +77,10 @@ def train_version(shop: Shop, tracking: Tracking, *, with_refit: bool = False, *
     built = shop.build(WANTED, as_of=ORDERS / 3)
     saved = save(built, shop.lake, "returns")
     training = TrainingSpec.model_validate({"params": {"n_estimators": 40}, **spec})
+    table = load(saved.uri, data=training.data).table
     with tracking.run("returns", tags={}) as run:
         fitted = train(
-            built.table,
+            table,
             task="binary",
             features=built.manifest.features,
             request_inputs=("amount",),
@@ -90,13 +91,13 @@ def train_version(shop: Shop, tracking: Tracking, *, with_refit: bool = False, *
         facts = {"training_set": saved.sha256, "training_set_uri": saved.uri, **PRESENT}
         run.log_bytes(COPY, encode_manifest(built.manifest))
         extras = Extras(facts, SOURCE, None)
-        logged = log_candidate(run, fitted, built.table, extras=extras)
+        logged = log_candidate(run, fitted, table, extras=extras)
         uri = logged.artifact_uri
         if with_refit:
-            pipeline = refit(built.table, fitted.recipe, signature=fitted.signature, candidate=fitted.pipeline)
+            pipeline = refit(table, fitted.recipe, signature=fitted.signature, candidate=fitted.pipeline)
             facts |= {"candidate_id": run.run_id, "recipe": asdict(fitted.recipe)}
             uri = log_model(
-                run, "refit", pipeline, built.table, signature=fitted.signature, extras=replace(extras, facts=facts)
+                run, "refit", pipeline, table, signature=fitted.signature, extras=replace(extras, facts=facts)
             )
     return Trained(shop, saved, VersionCard("returns", 1, run.run_id, run.run_id, uri, logged.sha256, at(0)))
 
