@@ -6,6 +6,7 @@ Keep out: whether a version deserves to be there (`register`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_assets.errors import MlopsError
@@ -13,13 +14,14 @@ from mlops_assets.training.mlflow_client import open_client
 from mlops_assets.training.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 Alias = Literal["challenger", "champion", "previous"]
 CANDIDATE_TAG = "mlops/candidate"
+TAKEN = ("IntegrityError", "UniqueViolation")  # of sqlite and PostgreSQL, in the text of MLflow's error
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class MlflowRegistry:
 
     def set_alias(self, name: str, alias: Alias, version: int) -> None:
         self.get(name, version)
-        self._client().set_registered_model_alias(self._full(name), alias, str(version))
+        client = self._client()
+        _beside_twins(lambda: client.set_registered_model_alias(self._full(name), alias, str(version)))
 
     def drop_alias(self, name: str, alias: Alias) -> None:
         if self.by_alias(name, alias) is not None:
@@ -141,7 +144,7 @@ class MlflowRegistry:
     def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         client = self._client()
         for key, value in tags.items():
-            client.set_model_version_tag(self._full(name), str(version), key, value)
+            _beside_twins(partial(client.set_model_version_tag, self._full(name), str(version), key, value))
 
     def versions(self, name: str) -> list[ModelVersion]:
         client, found, token = self._client(), [], None
@@ -169,6 +172,18 @@ class MlflowRegistry:
 
     def _full(self, name: str) -> str:
         return f"{self.env}.{name}"
+
+
+def _beside_twins(write: Callable[[], object]) -> None:
+    """Write, and once more if another process wrote the same row first: MLflow inserts without looking again."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write()
+    except MlflowException as error:
+        if not any(sign in str(error) for sign in TAKEN):
+            raise
+        write()
 
 
 def _version(name: str, found: MlflowVersion) -> ModelVersion:
