@@ -54,6 +54,21 @@ def test_a_version_waits_without_failing_the_run_and_a_damaged_one_is_not_routed
     assert read_routing(state, "returns") is None
     assert [card.status for card in cards(state, "returns")] == ["pending"]
     assert value(result, "registered_version", "status") == "pending"
+    (card,) = cards(state, "returns")
+    facts = (
+        "training_set",
+        "training_set_uri",
+        "as_of",
+        "commit",
+        "lock_sha256",
+        "spec_sha256",
+        "dagster_run",
+        "verdict",
+    )
+    hashes = ("evaluated_at", "candidate_sha256", "sha256", "definition/spine", "definition/view/customer")
+    tables = ("table/raw/shop/orders", "table/features/customer")
+    assert {f"mlops/{name}" for name in (*facts, *hashes, *tables)} <= card.lineage.keys()
+    assert card.lineage["mlops/dagster_run"] == result.run_id
     assert not [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "deployment"]
     (seen,) = result.get_asset_observation_events()
     assert "mlops approve returns 1" in seen.asset_observation_data.asset_observation.description
