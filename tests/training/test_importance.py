@@ -50,10 +50,15 @@ def test_others_give_their_own(table, estimator, weights):
 
 def test_shap_of_stumps_is_what_can_be_summed_by_hand(table):
     """A sum of stumps is additive: the contribution of a split is its leaf less the mean of its leaves by cover."""
-    fitted = _train(table, params={"max_depth": 1, "n_estimators": 12, "subsample": 1, "colsample_bytree": 1})
+    rng = np.random.default_rng(0)
+    colour = rng.choice(4, table.num_rows)  # the columns of some push up while others of the same row push down
+    label = np.array([-2, 1, 0.4, 0])[colour] + rng.normal(size=table.num_rows) > 0
+    table = table.set_column(1, "label", pa.array(label))
+    table = table.set_column(4, "colour", pa.array(np.array(["amber", "blue", "cyan", "dun"])[colour]))
+    fitted = _train(table, params={"max_depth": 1, "n_estimators": 40, "subsample": 1, "colsample_bytree": 1})
     rows = feature_frame(table.take(fitted.split.validation), fitted.signature)
     matrix = np.asarray(fitted.pipeline[0].transform(rows), dtype=np.float32)
-    columns = ["size", "flow", "colour", "colour"]
+    columns = ["size", "flow", *["colour"] * 4]
     by_hand = {name: np.zeros(len(matrix)) for name in FEATURES}
     trees = fitted.pipeline[-1].get_booster()[: fitted.recipe.params["n_estimators"]].trees_to_dataframe()
     for _, tree in trees.groupby("Tree"):

@@ -61,7 +61,7 @@ def test_a_younger_process_of_the_same_number_is_another_one(tracking):
 
 
 def test_a_run_of_another_machine_waits_for_the_end_of_its_dagster_run(tracking):
-    left = _opened(tracking, **{HOST: f"not-{socket.gethostname()}", PID: "1", DAGSTER_RUN: "r1"})
+    left = _opened(tracking, **{HOST: f"not-{socket.gethostname()}", PID: "1", STARTED: "1000.0", DAGSTER_RUN: "r1"})
     assert close_abandoned(tracking, has_ended=_never) == ()
     assert close_abandoned(tracking, has_ended={"r1"}.__contains__) == (left,)
     assert _status(tracking, left) == "KILLED"
