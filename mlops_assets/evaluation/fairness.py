@@ -48,7 +48,7 @@ def fairness(rows: TestRows, one: FairnessSpec, *, blocks: Blocks, spec: GateSpe
             yield _cannot_tell(name, limit, parts, one)
             continue
         values = blocks.resample(_differences(rows.y, decisions, places, judged, blocks, measure))
-        estimate = _fairlearn(measure)(rows.y[judged], decisions[judged], sensitive_features=group[judged])
+        estimate = float(_fairlearn(measure)(rows.y[judged], decisions[judged], sensitive_features=group[judged]))
         found = blocks.interval(estimate, values, tail=spec.tail, rows=judged)
         yield Criterion(
             name=name,

@@ -23,6 +23,8 @@ def refit_metric(y: Vector, candidate: Vector, refit: Vector, *, metric: str) ->
     allowed = METRIC_BAND * abs(before)
     return Criterion(
         name="refit_metric",
+        kind="refit",
+        metric=metric,
         observed=after,
         threshold=before,
         passed=loss <= allowed,
@@ -40,6 +42,7 @@ def refit_mean(candidate: Vector, refit: Vector) -> Criterion:
     shift, allowed = float(shifts[worst]), float(limits[worst])
     return Criterion(
         name="refit_mean",
+        kind="refit",
         observed=shift,
         threshold=allowed,
         passed=shift <= allowed,

@@ -39,6 +39,7 @@ def serving_equality(pipeline: Any, served: Predictor, rows: pa.Table, *, thresh
     )
     return Criterion(
         name="serving_equality",
+        kind="serving",
         observed=worst,
         threshold=TOLERANCE,
         passed=not broken,

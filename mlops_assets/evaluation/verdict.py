@@ -91,6 +91,11 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = 1
 
     @property
+    def is_approved(self) -> bool:
+        """Tell which of the two verdicts this is."""
+        return isinstance(self, Approved)
+
+    @property
     def artifact(self) -> str:
         """Name of the run's artefact that a registration takes."""
         return REFIT if self.refit_sha256 else CANDIDATE

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from mlops_assets.evaluation.gate import judge
 from mlops_assets.evaluation.rows import TestRows
 from mlops_assets.evaluation.spec import GateSpec, WrongMetric
-from mlops_assets.evaluation.verdict import Approved, Rejected
+from mlops_assets.evaluation.verdict import Approved, Rejected, from_json, to_json
 from mlops_assets.predictor.signature import Task
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -177,3 +177,77 @@ def test_the_default_metric_follows_the_task():
     assert GateSpec().metric_for("regression") == "rmse"
     with pytest.raises(WrongMetric, match=r"found 'rmse'; required one of roc_auc"):
         GateSpec(metric="rmse").metric_for("binary")
+
+
+def _full(task: Task):
+    """Return rows of a task with a much worse champion, and a gate that asks everything of them."""
+    rng = np.random.default_rng(3)
+    count = 1200
+    group = {"store": rng.choice(["a", "b"], count)}
+    blocks = np.repeat(np.arange(20), 60)
+    gate: dict[str, Any] = {"slices": [{"by": "store", "max_gap": 0.5}]}
+    if task == "multiclass":
+        y = rng.integers(0, 3, count).astype(float)
+        good, bad = (rng.random((count, 3)) + skill * np.eye(3)[y.astype(int)] for skill in (2.0, 0.2))
+        good, bad = (scores / scores.sum(axis=1, keepdims=True) for scores in (good, bad))
+        gate |= {"floors": {"accuracy": 0.6}, "non_inferior": {"f1_macro": 0.01}, "calibration_error": 0.5, "floor": 1}
+        return TestRows(y, good, bad, None, np.full((count, 3), 1 / 3), blocks, group), gate
+    if task == "regression":
+        y = rng.normal(size=count)
+        good, bad = (y + noise * rng.normal(size=count) for noise in (0.3, 2.0))
+        gate |= {"floors": {"mae": 0.5}, "non_inferior": {"mae": 0.01}, "floor": 0.5}
+        return TestRows(y, good, bad, None, np.zeros(count), blocks, group), gate
+    y = rng.integers(0, 2, count).astype(float)
+    good, bad = (1 / (1 + np.exp(-skill * (2 * y - 1) - rng.normal(size=count))) for skill in (1.5, 0.2))
+    fair = {"by": "store", "demographic_parity_difference": 0.2, "equalized_odds_difference": 0.2}
+    gate |= {"floors": {"log_loss": 0.6}, "non_inferior": {"brier": 0.01}, "calibration_error": 0.3, "floor": 0.7}
+    return TestRows(y, good, bad, None, np.full(count, 0.5), blocks, group), gate | {"fairness": [fair]}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_every_criterion_has_numbers_and_survives_storage(task: Task):
+    rows, gate = _full(task)
+    verdict = _judge(rows, task, **gate)
+    asked = {criterion.name for criterion in verdict.criteria}
+    assert isinstance(verdict, Approved), verdict.reasons
+    assert {"floor", "baseline", "champion", "slices_store"} <= asked
+    assert len(asked) == {"binary": 9, "multiclass": 7, "regression": 6}[task]
+    for criterion in verdict.criteria:
+        assert criterion.low <= criterion.observed <= criterion.high
+    assert from_json(to_json(verdict)) == verdict
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_clearly_worse_candidate_is_told_where_it_lost(task: Task):
+    rows, _ = _full(task)
+    assert rows.champion is not None
+    verdict = _judge(replace(rows, candidate=rows.champion, champion=rows.candidate), task)
+    champion = _criterion(verdict, "champion")
+    assert not champion.passed
+    assert champion.high < 0
+    assert "It is shown not to be; it is worse in 20 of 20 blocks, most in " in champion.reason
+
+
+def test_the_blocks_where_it_lost_most_are_those_of_brute_force():
+    rows = _rows(skill=1.0, champion_skill=1.1)
+    assert rows.champion is not None
+    lost = {
+        day: roc_auc_score(rows.y[rows.blocks == day], rows.candidate[rows.blocks == day])
+        - roc_auc_score(rows.y[rows.blocks == day], rows.champion[rows.blocks == day])
+        for day in range(28)
+    }
+    worst = sorted(lost, key=lambda day: lost[day])[:3]
+    reason = _criterion(_judge(rows), "champion").reason
+    assert f"it is worse in {sum(value < 0 for value in lost.values())} of 28 blocks" in reason
+    assert reason.endswith("most in " + ", ".join(f"{day} ({lost[day]:+.3g})" for day in worst))
+
+
+def test_a_further_metric_may_be_a_little_worse_but_no_more():
+    rows = _rows(skill=1.5, champion_skill=0.8)
+    found = _criterion(_judge(rows, non_inferior={"log_loss": 9.0}), "non_inferior_log_loss")
+    assert (found.passed, found.threshold) == (True, -9.0)
+    overconfident = np.where(rows.candidate > 0.5, 0.5 + 0.4999 * (rows.candidate > 0.5), rows.candidate * 1e-4)
+    verdict = _judge(replace(rows, candidate=overconfident), non_inferior={"log_loss": 0.01})
+    worse = _criterion(verdict, "non_inferior_log_loss")
+    assert not worse.passed
+    assert "required a lower end > -0.01" in worse.reason
