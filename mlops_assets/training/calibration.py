@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.stats.metrics import METRICS
+from mlops_assets.training.weights import BINARY_CLASSES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ def calibrated(
     if calibration is None:
         return estimator, None
     weights = part.weights
-    names = classes or ("0", "1")
+    names = classes or BINARY_CLASSES
     earlier = slice(len(part.y) // 2) if calibration == "auto" else slice(None)
     _require_rows(part.y[earlier], None if weights is None else weights[earlier], names, calibration)
     method = _best(estimator, matrix, part, classes) if calibration == "auto" else calibration
