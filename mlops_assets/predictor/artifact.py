@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.predictor.calibration import bare_estimator
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
 from mlops_assets.predictor.forms import FORM_FILES, FlatScorer, forms_of, scorers
 from mlops_assets.predictor.golden import TOLERANCE, golden_rows
@@ -198,7 +199,7 @@ def _load_pipeline(uri: str, data: bytes, manifest: Manifest) -> Any:
     if undeclared:
         raise UntrustedTypes(uri, sorted(undeclared), manifest.types)
     pipeline = skops.io.loads(data, trusted=list(manifest.types))
-    estimator = pipeline[-1]
+    estimator = bare_estimator(pipeline[-1])
     if "n_jobs" in estimator.get_params():
         estimator.set_params(n_jobs=1)  # a server scales by processes; threads inside a request only contend
     return pipeline
