@@ -13,8 +13,10 @@ from cli.version_world import mlops
 from mlops_assets.predictor.errors import CorruptArtifact
 from mlops_assets.registry.errors import AlreadyDecided, NoSuchVersion, NotDeployable
 from mlops_assets.registry.lifecycle import known_card
+from mlops_assets.resources.instance import open_instance
 from mlops_assets.rollout.errors import NoPreviousVersion, NotRouted
 from mlops_assets.rollout.routing import read_routing
+from mlops_assets.settings import load_settings
 
 
 def test_an_approved_version_takes_the_traffic_and_keeps_who_said_so(world):
@@ -184,3 +186,16 @@ def test_nothing_heavy_is_imported_before_traffic_has_moved(world, command):
 
     assert json.loads(done.stderr.splitlines()[-1]) == [[]]
     assert world.live() == (3 if command[0] == "approve" else 1)
+
+
+def test_dagster_shows_what_a_person_deployed(world, monkeypatch):
+    import dagster as dg
+
+    monkeypatch.setenv("DAGSTER_HOME", str(world.folder / "dagster"))
+    settings = load_settings()
+    with open_instance(settings) as instance:
+        world.register("a")
+        mlops("promote", "delay", "1", "--by", "ann")
+        event = instance.get_latest_materialization_event(dg.AssetKey(["delay", "deployment"]))
+    metadata = event.asset_materialization.metadata
+    assert (metadata["version"].value, metadata["routed_by"].value) == (1, "ann")
