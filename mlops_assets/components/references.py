@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import is_current, table_of
 from mlops_assets.evaluation.misfits import gate_misfits
+from mlops_assets.predictions.score import RESERVED
 from mlops_assets.training.misfits import misfits
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def broken_references(catalog: Catalog) -> Iterator[Finding]:
         yield from _tables(model, model.spec.spine.sources, ("spine", "sources"), catalog)
         yield from _missing_features(model, catalog)
         yield from _unpartitioned_spine(model, catalog)
+        yield from _reserved_columns(model)
         yield from _training_misfits(model)
         yield from _gate_misfits(model)
 
@@ -82,6 +84,18 @@ def _unpartitioned_spine(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[
             required="at least one source with `partitions:`, whose windows are scored and monitored",
             remedy="Add `partitions:` to the Ingestion file of the spine's table.",
         )
+
+
+def _reserved_columns(model: Entry[ModelSpec]) -> Iterator[Finding]:
+    """Yield names that scoring gives to columns of its own."""
+    spec = model.spec
+    named = [(("features", i), reference.split(":")[1]) for i, reference in enumerate(spec.features)]
+    named += [(("spine", "keys", i), key) for i, key in enumerate(spec.spine.keys)]
+    named += [(("request", "inputs", i), name) for i, name in enumerate(spec.request.inputs)]
+    for place, name in named:
+        if name in RESERVED:
+            required = f"names other than {', '.join(RESERVED)}, which predictions have"
+            yield model.finding(place, found=repr(name), required=required, remedy="Rename the column in its query.")
 
 
 def _training_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:

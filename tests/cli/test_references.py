@@ -85,3 +85,13 @@ def test_a_query_sees_the_columns_of_versions_only_where_it_reads_versions(files
     code, output = check(files)
     assert code == FINDINGS
     assert 'Referenced column "recorded_at" not found' in output
+
+
+def test_a_name_that_predictions_need_for_themselves_is_refused(files: Path) -> None:
+    line = change(files / "returns" / "defs.yaml", "inputs: [amount, channel]", "inputs: [amount, predicted_class]")
+
+    code, output = check(files)
+
+    assert code == FINDINGS
+    assert f"returns/defs.yaml:{line} request.inputs" in output
+    assert "'predicted_class'" in output
