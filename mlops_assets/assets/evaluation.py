@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlops_assets.evaluation.verdict import Verdict
     from mlops_assets.predictor.artifact import Predictor
     from mlops_assets.training.tracked_run import TrackedRun
-    from mlops_assets.training.tracking import Tracking
 
 GATE = "gate"
 INFORMS = {
@@ -49,13 +48,12 @@ def evaluation_asset(model: Model) -> dg.AssetsDefinition:
         from mlops_assets.evaluation.report.report import write_report
         from mlops_assets.features.training_set import load
 
-        tracking = mlflow.tracking()
-        run = tracking.open_run(bound_candidate(context, model))
+        run = mlflow.tracking().open_run(bound_candidate(context, model))
         training_set = load(run.tags()["mlops/training_set_uri"], data=model.spec.training.data)
         evaluated = evaluate(
             training_set.table,
             run,
-            champion=_champion(lake, tracking, model),
+            champion=_champion(lake, model),
             gate=model.spec.gate,
             refit_approved=model.spec.training.refit,
             reference_of=reference_of(model, training_set),
@@ -110,10 +108,10 @@ def _metadata(run: "TrackedRun", evaluated: "Evaluation", report: str) -> dict[s
     }
 
 
-def _champion(lake: LakeResource, tracking: "Tracking", model: Model) -> "Predictor | None":
+def _champion(lake: LakeResource, model: Model) -> "Predictor | None":
     """Return the model that takes traffic now as the gate judged it, before its refit (ADR 0011)."""
     from mlops_assets.evaluation.evaluate import load_judged
     from mlops_assets.rollout.routing import read_routing
 
     routing = read_routing(lake.state(), model.name)
-    return load_judged(tracking, routing[0].champion.candidate_id) if routing else None
+    return load_judged(routing[0].champion.artifact_uri) if routing else None

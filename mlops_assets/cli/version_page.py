@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from mlops_assets.evaluation.report.model_card import page_uri
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -24,11 +26,9 @@ def page(facts: VersionFacts) -> Iterable[Table | str]:
 
     card = facts.card
     yield sheet(f"{card.name}@{card.version}", ("", ""), _identity(facts))
-    yield sheet(
-        "decisions",
-        ("what", "who", "when", "why"),
-        [(d.what, text(d.who), _time(d.at), text(d.why)) for d in card.decisions],
-    )
+    decisions = [(d.what, text(d.who), _time(d.at), text(d.why)) for d in card.decisions]
+    if decisions:
+        yield sheet("decisions", ("what", "who", "when", "why"), decisions)
     if facts.verdict is not None:
         yield sheet("verdict", ("", "criterion", "observed", "interval", "required"), _criteria(facts.verdict))
         yield from (f"note: {escape(note)}" for note in facts.verdict.notes)
@@ -58,6 +58,7 @@ def _identity(facts: VersionFacts) -> list[tuple[str, str]]:
         "candidate": card.candidate_id,
         "MLflow run": facts.mlflow_url,
         "report": card.lineage.get("mlops/report"),
+        "model card": page_uri(card.artifact_uri),
         "copied from": card.copied_from,
         **card.marks,
     }
@@ -74,8 +75,8 @@ def _criteria(verdict: Verdict) -> Iterable[tuple[str, ...]]:
 def sheet(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
     """Return a table; without names of columns it has no head."""
     table = Table(title=title, title_justify="left", show_header=any(columns := tuple(columns)))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for position, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=position == 0 and column == "model")
     for row in rows:
         table.add_row(*row)
     return table

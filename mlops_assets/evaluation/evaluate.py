@@ -13,6 +13,7 @@ from mlops_assets.evaluation.reading import record_reading, rows_set_apart, scor
 from mlops_assets.evaluation.sanity import refit_mean, refit_metric
 from mlops_assets.evaluation.serving_equality import serving_equality
 from mlops_assets.evaluation.verdict import REFIT, Approved, Verdict, decide, write_verdict
+from mlops_assets.lake.uris import join
 from mlops_assets.predictor.artifact import load
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 from mlops_assets.training.candidate import CANDIDATE, Extras, log_model
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mlops_assets.predictor.manifest import Manifest
     from mlops_assets.predictor.signature import Signature
     from mlops_assets.training.candidate import ReferenceOf
-    from mlops_assets.training.tracking import TrackedRun, Tracking
+    from mlops_assets.training.tracking import TrackedRun
 
 TEST_METRIC = "mlops/test_metric"  # of the lineage: what the gate judged by, and its value
 
@@ -106,13 +107,13 @@ def evaluate(
     return Evaluation(verdict, candidate.manifest, metrics, pictures)
 
 
-def load_judged(tracking: Tracking, candidate_id: str) -> Predictor:
-    """Return the model that the gate judged when this candidate was approved: the one before its refit.
+def load_judged(artifact_uri: str) -> Predictor:
+    """Return the model that the gate judged when this version was approved: the one before its refit, which lies beside it.
 
     A candidate has not seen its newest weeks, so its fair rival is a champion that had not either. Against the refit,
     which has, newer training data never gets a chance to show its worth.
     """
-    return load(tracking.open_run(candidate_id).artifact_uri(CANDIDATE))
+    return load(join(artifact_uri.rpartition("/")[0], CANDIDATE))
 
 
 def _refit(

@@ -82,6 +82,7 @@ def booster_estimate(data: bytes, task: Task) -> Estimate:
 
     def estimate(matrix: Matrix) -> Matrix:
         made = np.asarray(booster.inplace_predict(matrix.astype(np.float32)))
-        return np.column_stack([1 - made, made]) if task == "binary" else made
+        has_classes = task != "regression"  # of two it gives the second's probability alone
+        return np.column_stack([1 - made, made]) if has_classes and made.ndim == 1 else made
 
     return estimate

@@ -41,7 +41,7 @@ def test_correct_files_have_no_findings(files: Path) -> None:
     ("name", "before", "after", "where", "says"),
     [
         ("returns", "  gate: {floor", "  gate: {flor", "gate.flor", ["an unknown key", "Did you mean `floor`?"]),
-        ("returns", "  task: binary", "  task: guess", "task", ["'guess'", "'binary' or 'regression'"]),
+        ("returns", "  task: binary", "  task: guess", "task", ["'guess'", "'binary', 'multiclass' or 'regression'"]),
         ("returns", "samples: 3", "samples: many", "leakage_check.samples", ["'many'", "valid integer"]),
         (
             "returns",

@@ -1,4 +1,6 @@
-"""The guide to one's own data, followed to the letter: PostgreSQL, a REST API and Parquet files, to an answer of the server."""
+"""Two guides, followed to the letter: PostgreSQL, a REST API and Parquet files to an answer of the server, then a second
+model that is tuned, judged, approved, copied, made again and read from a notebook.
+"""
 
 import json
 import os
@@ -15,12 +17,16 @@ from services import postgres  # noqa: F401  a fixture
 from shop.location import free_port
 
 from mlops_assets.lake import tables
+from mlops_assets.lake.state import open_state
+from mlops_assets.registry.lifecycle import cards
 from tests.conftest import ROOT
 
-GUIDE = "docs/guide/your-own-data.md"
+GUIDES = ("docs/guide/your-own-data.md", "docs/guide/versions.md")
 COPIED = ("mlops_assets", "dlt_pipelines", "docs", "workspace.yaml", "pyproject.toml", ".dlt")
 FILE = re.compile(r"^`(\S+\.yaml)`:\n\n```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NOTEBOOK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MARK = "=== the second guide ==="
 TOKEN = "a-token-of-your-choice"
 
 
@@ -48,7 +54,8 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixture
-    text = (checkout / GUIDE).read_text()
+    first, second = ((checkout / guide).read_text() for guide in GUIDES)
+    text = f"{first}\n```console\n$ echo; echo '{MARK}'\n```\n{second}"
     text = re.sub(r"(?<=PARCELS_DATABASE_URL=)\S+", postgres, text)
     api, serve = str(free_port()), str(free_port())
     text = text.replace("8765", api).replace("my_data &", f"my_data --port {api} &")
@@ -59,7 +66,10 @@ def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixt
         (checkout / name).parent.mkdir(parents=True)
         (checkout / name).write_text(content)
     lines = [line.removeprefix("$ ") for block in COMMANDS.findall(text) for line in block.splitlines()]
-    script = "\n".join(["set -e", *(line for line in lines if not line.startswith("source "))])
+    (cells,) = NOTEBOOK.findall(second)
+    (checkout / "notebook.py").write_text(cells)
+    lines = ["set -e", *(line for line in lines if not line.startswith("source ")), "python notebook.py"]
+    script = "\n".join(lines)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "DAGSTER_"))}
     environ |= {"PATH": f"{Path(sys.executable).parent}:{environ['PATH']}", "PYTHONPATH": str(checkout)}
     log = checkout / "log"
@@ -67,7 +77,7 @@ def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixt
         process = subprocess.Popen(
             ["bash", "-c", script], cwd=checkout, env=environ, stdout=file, stderr=file, start_new_session=True
         )
-        code = process.wait(timeout=280)
+        code = process.wait(timeout=560)
     os.killpg(process.pid, signal.SIGTERM)  # the stand-in and the server
     assert code == 0, log.read_text()[-5000:]
     return Followed(checkout, log.read_text())
@@ -76,7 +86,8 @@ def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixt
 @pytest.mark.slow
 @pytest.mark.service
 def test_the_guide_leads_from_three_systems_to_an_answer(followed: Followed) -> None:
-    answer = json.loads(followed.output.splitlines()[-1])
+    answered, told = followed.output.split(MARK)
+    answer = json.loads(answered.splitlines()[-1])
     (probability,) = answer["predictions"]
 
     assert 0.5 < probability < 1  # badly packed, far away, into a long queue
@@ -91,3 +102,13 @@ def test_the_guide_leads_from_three_systems_to_an_answer(followed: Followed) -> 
     assert len(kept) > 100
     assert [path for path in kept if TOKEN.encode() in path.read_bytes()] == []
     assert TOKEN not in followed.output
+
+    state, staging = open_state(followed.lake), open_state(followed.lake.replace("dev", "staging"))
+    (card,), (copy,) = cards(state, "slow_parcel"), cards(staging, "slow_parcel")
+    assert (card.status, card.decisions[-1].why) == ("approved", "Read the card with the depot managers.")
+    assert (copy.status, copy.candidate_id, copy.copied_from) == ("pending", card.candidate_id, "dev.slow_parcel@1")
+    assert "identical" in told
+    of_seven = parcels["sender_id"].to_pylist().count(7)
+    assert re.search(rf"raw/parcels/parcels +│ table +│ {of_seven} ", told)
+    pages = [path.name for path in (followed.folder / ".mlops" / "mlartifacts").rglob("*.html")]
+    assert {"report.html", "model_card.html"} <= set(pages)

@@ -70,7 +70,7 @@ def test_several_classes_are_judged_also_against_a_champion_that_knows_fewer(tra
     rows = pa.table({"prediction_time": table["prediction_time"], "size": size, "label": kind})
     older = _train(tracking, rows.set_column(2, "label", pa.array(np.where(kind == "new", "b", kind))))
     candidate = _train(tracking, rows)
-    champion = load_judged(tracking, older.run_id)
+    champion = load_judged(older.artifact_uri("refit"))
     gate = GateSpec(replicates=200, floors={"accuracy": 0.5}, calibration_error=0.5)
 
     found = evaluate(rows, candidate, champion=champion, gate=gate, refit_approved=False, reference_of=None, now=NOW)

@@ -74,14 +74,14 @@ def test_a_run_that_was_never_evaluated_has_no_verdict(new_candidate):
 
 def test_a_champion_with_the_same_scores_stays(table, candidate, tracking):
     run, _ = candidate
-    verdict = _evaluate(table, run, champion=load_judged(tracking, run.run_id))
+    verdict = _evaluate(table, run, champion=load_judged(run.artifact_uri("refit")))
     assert isinstance(verdict, Rejected)
     assert verdict.reasons[0].startswith("champion: roc_auc is better by 0 ")
 
 
 def test_a_weaker_champion_goes_and_may_have_fewer_features(table, candidate, new_candidate, tracking):
     weak, _ = new_candidate(features=("colour",))
-    verdict = _evaluate(table, candidate[0], champion=load_judged(tracking, weak.run_id))
+    verdict = _evaluate(table, candidate[0], champion=load_judged(weak.artifact_uri("refit")))
     assert isinstance(verdict, Approved)
     assert not any("first model" in note for note in verdict.notes)
 

@@ -1,5 +1,7 @@
 """From orders to traffic: the retraining job, the gate that binds, and which candidate a lone step is about."""
 
+from pathlib import Path
+
 import pytest
 from shop.deployment import JOB, Shop, error_of, value
 
@@ -27,6 +29,8 @@ def test_the_first_run_needs_no_champion_and_ends_in_traffic(shop: Shop) -> None
     assert routing.champion.version == value(result, "registered_version", "version") == 1
     assert generation == 1
     assert value(result, "evaluation", "verdict") == "approved"
+    for asset, name in (("evaluation", "report"), ("registered_version", "model_card")):
+        assert "returns" in Path(str(value(result, asset, name))).read_text()
 
 
 def test_registration_alone_refuses_a_rejected_candidate(shop: Shop) -> None:

@@ -132,6 +132,16 @@ def test_early_stopping_leaves_later_rounds_out_of_every_form():
     assert booster.num_boosted_rounds() == estimator.best_iteration + 1
 
 
+def test_two_classes_of_a_multiclass_model_have_two_columns():
+    pipeline, _ = _fitted(_xgboost("binary"), "binary")
+    signature = Signature(_signature("binary").features, "multiclass", (), ("no", "yes"))
+    files, lacking = forms_of(pipeline, ROWS, signature)
+    assert (set(files), lacking) == ({TABLES, ONNX, BOOSTER}, {})
+    expected = pipeline.predict_proba(feature_frame(ROWS, signature))
+    for form in scorers(files, signature).values():
+        np.testing.assert_allclose(form.predict(ROWS), expected, atol=1e-6)
+
+
 def test_tables_are_those_of_every_transformer():
     frame = feature_frame(ROWS, _signature("binary")).assign(empty=np.nan)
     parts = [

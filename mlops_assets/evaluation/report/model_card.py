@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.evaluation.report.html import to_html
 from mlops_assets.evaluation.report.markdown import bullets, document, facts, table, text
 from mlops_assets.evaluation.report.report import criteria_table, hashes, metrics_table, parts_tables
+from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,11 @@ class Described:
     metrics: Mapping[str, float]
     lineage: Mapping[str, str]
     registered_at: datetime
+
+
+def page_uri(artifact_uri: str) -> str:
+    """Return where the card of a version is: beside its saved model."""
+    return join(artifact_uri.rpartition("/")[0], f"{FOLDER}/{HTML}")
 
 
 def write_model_card(run: TrackedRun, described: Described) -> str:
