@@ -113,15 +113,20 @@ def bytes_of(seed: int, rows: int) -> list[str]:
 
 
 def saved(seed: int, rows: int) -> str:
-    """Train and save a model, and return a hash of its booster, its tables, its other files and its predictions."""
-    from mlops_assets.predictor.artifact import load, save
+    """Train and save a model, and return a hash of its booster, its tables, its other files and its predictions.
+
+    Of the file of the pipeline the parts count: skops names the objects in it by their places in memory.
+    """
+    from mlops_assets.predictor.artifact import MODEL, load, save
+    from mlops_assets.registry.rebuild.skops_parts import parts_digest
 
     table = generated(0, rows, rows)
     fitted = trained(table, seed)
     with tempfile.TemporaryDirectory() as folder:
         manifest = save(Path(folder), fitted.pipeline, signature=fitted.signature, rows=table, facts={})
         predictions = load(folder).predict(table).tobytes()
-    found = {**manifest.files, "predictions": hashlib.sha256(predictions).hexdigest()}
+        parts = parts_digest(Path(folder, MODEL).read_bytes())
+    found = {**manifest.files, MODEL: parts, "predictions": hashlib.sha256(predictions).hexdigest()}
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
