@@ -146,27 +146,25 @@ def _encoded(encoder: Any, features: list[str]) -> Iterator[Categories]:
     import numpy as np
     import pandas as pd
 
-    widths = _widths(encoder, len(features))
-    ends = np.cumsum(widths)
+    columns = widths(encoder, features)
+    ends = np.cumsum(columns)
     for position, feature in enumerate(features):
         known = [str(category) for category in encoder.categories_[position]]
         asked = [*known, UNSEEN]
         rows = {other: [encoder.categories_[i][0]] * len(asked) for i, other in enumerate(features)}
         made = encoder.transform(pd.DataFrame({**rows, feature: asked}))
-        made = np.asarray(made, dtype=np.float64)[:, ends[position] - widths[position] : ends[position]]
+        made = np.asarray(made, dtype=np.float64)[:, ends[position] - columns[position] : ends[position]]
         vectors = [tuple(map(float, vector)) for vector in made]
         yield Categories(feature, dict(zip(known, vectors, strict=False)), vectors[-1])
 
 
-def _widths(encoder: Any, features: int) -> list[int]:
-    """Return how many columns the encoder makes of each feature."""
-    rare = getattr(encoder, "infrequent_categories_", None)  # only a one-hot encoder has it
-    if rare is None:
-        return [len(encoder.get_feature_names_out()) // features] * features
-    return [
-        len(known) if few is None else len(known) - len(few) + 1
-        for known, few in zip(encoder.categories_, rare, strict=True)
-    ]
+def widths(transformer: Any, features: Sequence[str]) -> list[int]:
+    """Return how many columns a fitted transformer makes of each feature."""
+    if type(transformer).__name__ != "OneHotEncoder":
+        return [len(getattr(transformer, "encodings_", features)) // len(features)] * len(features)
+    rare = getattr(transformer, "infrequent_categories_", [None] * len(features))
+    known = zip(transformer.categories_, rare, strict=True)
+    return [len(names) if few is None else len(names) - len(few) + 1 for names, few in known]
 
 
 def _numbers(one: Numbers, frame: pd.DataFrame) -> Matrix:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from mlops_assets.predictor.tables import widths
 from mlops_assets.training.weights import BINARY_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sklearn.compose import ColumnTransformer
 
@@ -39,7 +40,7 @@ def sources(prepare: Any) -> list[str]:
     return [
         feature
         for _, transformer, features in prepare.transformers_
-        for feature, width in zip(features, _widths(transformer, features), strict=True)
+        for feature, width in zip(features, widths(transformer, features), strict=True)
         for _ in range(width)
     ]
 
@@ -101,11 +102,3 @@ def _target_encoder(signature: Signature, seed: int) -> Any:
     folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     is_binary = len(signature.classes or BINARY_CLASSES) == len(BINARY_CLASSES)
     return TargetEncoder(target_type="binary" if is_binary else "multiclass", cv=folds)
-
-
-def _widths(transformer: Any, features: Sequence[str]) -> list[int]:
-    rare = getattr(transformer, "infrequent_categories_", None)  # only those of a one-hot encoder share a column
-    if rare is not None and type(transformer).__name__ == "OneHotEncoder":
-        known = zip(transformer.categories_, rare, strict=True)
-        return [len(names) if few is None else len(names) - len(few) + 1 for names, few in known]
-    return [len(getattr(transformer, "encodings_", features)) // len(features)] * len(features)
