@@ -42,6 +42,7 @@ class Settings:
         mlflow_uri: MLflow tracking and registry URI.
         dagster_home: Folder of `dagster.yaml`.
         online: URL of the online store, which keeps each `env` apart (`MLOPS_ONLINE_STORE`).
+        dagster_url: Where a person opens the Dagster UI, for links (`MLOPS_DAGSTER_URL`).
     """
 
     root: Path
@@ -52,6 +53,7 @@ class Settings:
     mlflow_uri: str
     dagster_home: Path
     online: str
+    dagster_url: str
 
 
 def find_root(start: Path) -> Path:
@@ -83,6 +85,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, cwd: Path | None =
         mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         dagster_home=root / environ.get("DAGSTER_HOME", str(home / "dagster")),
         online=_online(environ.get("MLOPS_ONLINE_STORE") or f"{SQLITE}{home / 'online'}", root),
+        dagster_url=environ.get("MLOPS_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
     )
 
 

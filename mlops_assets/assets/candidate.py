@@ -39,7 +39,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         uri = bound_training_set(context, model)
         training_set = load(uri, data=spec.training.data)
         mlflow.close_abandoned(context.instance, model.name)
-        with mlflow.tracking().run(model.name, tags=_tags(context)) as run:
+        with mlflow.tracking().run(model.name, tags=_tags(context, machine)) as run:
             sha256 = training_set.manifest.sha256
             search = search_of(model, sha256, run, machine=machine, tracking_uri=mlflow.tracking_uri)
             with run.timed("fit"):
@@ -93,6 +93,7 @@ def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":
     return lambda table, outputs: build_reference(table, outputs, kinds, windows=windows).to_json()
 
 
-def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+def _tags(context: dg.AssetExecutionContext, machine: MachineResource) -> dict[str, str]:
+    run_id = context.run.run_id
     named = {name: context.run.tags[name] for name in (EVENTS, REASON) if name in context.run.tags}
-    return {"dagster/run_id": context.run.run_id, **named}
+    return {"dagster/run_id": run_id, "dagster/run_url": f"{machine.dagster_url}/runs/{run_id}", **named}

@@ -60,7 +60,8 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
                 listen(HOST, service.port, flag=service.flag).close()
             _close_lost_runs(settings, console)
             _create_mlflow_database(settings)
-            env = {**os.environ, "DAGSTER_HOME": str(settings.dagster_home), **WITHOUT_JOBS}
+            places = {"DAGSTER_HOME": str(settings.dagster_home), "MLOPS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
+            env = {**os.environ, **places, **WITHOUT_JOBS}
             with running(services, logs=settings.home / "logs", folder=settings.root, env=env) as started:
                 with console.status("Starting (the first time takes a minute) …"):
                     wait_until_ready(started, timeout_s=READY_SECONDS)

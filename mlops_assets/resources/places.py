@@ -63,6 +63,7 @@ class MachineResource(dg.ConfigurableResource):
     root: str = Field(
         description="Absolute path of the project: its repository and `uv.lock` are what models are made by."
     )
+    dagster_url: str = Field(description="Where a person opens the Dagster UI, for links.")
 
     @property
     def project(self) -> Path:
@@ -101,7 +102,9 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:
             env=settings.env,
             artifact_root=f"{settings.home}/mlartifacts",
         ),
-        "machine": MachineResource(home=str(settings.home), env=settings.env, root=str(settings.root)),
+        "machine": MachineResource(
+            home=str(settings.home), env=settings.env, root=str(settings.root), dagster_url=settings.dagster_url
+        ),
         "online": OnlineResource(url=_shown(settings.online, "MLOPS_ONLINE_STORE"), env=settings.env),
     }
 

@@ -7,6 +7,8 @@ from shop.deployment import JOB, Shop, error_of, value
 
 from mlops_assets.lake.state import open_state
 from mlops_assets.rollout.routing import read_routing
+from mlops_assets.settings import load_settings
+from mlops_assets.training.tracking import open_tracking
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +31,8 @@ def test_the_first_run_needs_no_champion_and_ends_in_traffic(shop: Shop) -> None
     assert routing.champion.version == value(result, "registered_version", "version") == 1
     assert generation == 1
     assert value(result, "evaluation", "verdict") == "approved"
+    run = open_tracking(load_settings()).open_run(str(candidate))
+    assert run.tags()["dagster/run_url"] == f"http://127.0.0.1:3000/runs/{result.run_id}"
     for asset, name in (("evaluation", "report"), ("registered_version", "model_card")):
         assert "returns" in Path(str(value(result, asset, name))).read_text()
 
