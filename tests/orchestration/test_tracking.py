@@ -49,6 +49,7 @@ def mlflow(tmp_path: Path) -> MlflowResource:
 
 
 def test_two_dagster_runs_of_one_process_never_mix(mlflow: MlflowResource) -> None:
+    mlflow.tracking().client()  # its tables: Alembic, which Dagster uses too, is not for two threads
     meeting = threading.Barrier(2, timeout=60)
 
     @dg.asset

@@ -91,7 +91,7 @@ from mlops_assets.registry.registry import MlflowRegistry
 from mlops_assets.rollout.mirror import mirror_aliases
 from mlops_assets.rollout.promotion import promote
 uri, folder, me, sha256 = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4]
-registry, state, now = MlflowRegistry(uri, "twins"), LocalState(str(folder / "state")), datetime.now(UTC)
+registry, state, now = MlflowRegistry(uri, "mirrored"), LocalState(str(folder / "state")), datetime.now(UTC)
 registry.versions("delay")
 (folder / "ready" / me).touch()
 while len(list((folder / "ready").iterdir())) < 2:
@@ -110,7 +110,7 @@ for candidate in ("both 1", f"{me} 1", "both 2", f"{me} 2"):
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
 def test_two_processes_that_register_and_promote_at_once_end_in_one_state(kind, tmp_path, request):
     uri = request.getfixturevalue("postgres" if kind == "postgresql" else "database")
-    registry, state = MlflowRegistry(uri, "twins"), LocalState(str(tmp_path / "state"))
+    registry, state = MlflowRegistry(uri, "mirrored"), LocalState(str(tmp_path / "state"))
     for folder in ("ready", "model"):
         (tmp_path / folder).mkdir()
     manifest = json.dumps({"files": {}}).encode()

@@ -175,7 +175,8 @@ def test_two_processes_meet_an_empty_folder(tmp_path):
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background is deaf to it
 from mlops_assets.training.tracking import Tracking
 with Tracking(sys.argv[1], "dev", sys.argv[2]).run("killed", tags={}) as run:
     print(run.run_id, flush=True)
