@@ -147,3 +147,22 @@ def test_the_kinds_of_file_are_documented(page: Page, location: Location) -> Non
         expect(page.get_by_text(kind).first).to_be_visible()
     page.get_by_text("ModelLifecycle").first.click()
     expect(page.get_by_text("label_timeout_days").first).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["report/report.html", "model_card/model_card.html"])
+def test_the_report_and_the_model_card_fit_a_laptop_and_a_phone(
+    page: Page, location: Location, name: str, width: int
+) -> None:
+    (file,) = (location.shop.home / "mlartifacts").rglob(name)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(file.as_uri())
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("returns")
+    expect(page.get_by_role("cell", name="serving_equality").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    pictures = page.locator("img").all()
+    assert (len(pictures) >= 4) == name.startswith("report")
+    for picture in pictures:
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 200
