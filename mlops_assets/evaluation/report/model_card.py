@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.evaluation.report.html import to_html
 from mlops_assets.evaluation.report.markdown import bullets, document, facts, table, text
-from mlops_assets.evaluation.report.report import criteria_table, hashes, metrics_table, parts_tables
+from mlops_assets.evaluation.report.report import criteria_table, hashes, metrics_table, parts_tables, time
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def render_model_card(described: Described) -> str:
         "Metrics": metrics_table(described.metrics),
         "Gate": criteria_table(verdict.criteria),
         "Slices and groups": parts_tables(verdict.criteria) or "No slice and no group was declared in the gate.",
+        "Notes of the gate": bullets(verdict.notes),
         "Limits": bullets([*said.limits, *_limits(described)]),
         "Lineage": hashes(described.lineage),
     }
@@ -99,7 +100,7 @@ def _data(described: Described) -> str:
         {
             "Rows": data.rows,
             "As of": data.as_of,
-            "Trained through": described.manifest.facts["trained_through"],
+            "Trained through": time(described.manifest, "trained_through"),
             "Labels pending": counts.pending,
             "Labels censored": counts.censored,
             "Rows held out": counts.held,
@@ -118,12 +119,11 @@ def _training(manifest: Manifest) -> str:
 def _limits(described: Described) -> Iterator[str]:
     """Yield the limits that follow from the facts."""
     manifest, counts = described.manifest, described.training_set.labels
-    yield f"It knows nothing after {manifest.facts['trained_through']}; later change is for drift monitoring to find."
+    yield f"It knows nothing after {time(manifest, 'trained_through'):%Y-%m-%d %H:%M} UTC; later change is for drift monitoring to find."
     if counts.censored:
         share = counts.censored / max(counts.censored + counts.labelled, 1)
         yield f"{share:.1%} of the rows were never labelled in time and are not in the training data."
     if counts.held:
         yield f"{counts.held:,} rows of windows under investigation were left out."
-    yield from described.verdict.notes
     for file, reason in manifest.lacking.items():
         yield f"There is no {file}: {reason}."

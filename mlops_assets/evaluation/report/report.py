@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.evaluation.report.html import to_html
 from mlops_assets.evaluation.report.markdown import bullets, code, document, facts, table, text
 from mlops_assets.evaluation.verdict import Approved
+from mlops_assets.stats.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,12 +53,13 @@ def render_report(
         "Candidate": verdict.candidate_id,
         "Evaluated": verdict.evaluated_at,
         "Estimator": manifest.facts["recipe"]["estimator"],
-        "Trained through": manifest.facts["trained_through"],
-        "Test rows after": manifest.facts["test_after"],
+        "Trained through": time(manifest, "trained_through"),
+        "Test rows after": time(manifest, "test_after"),
     }
+    failed = [one.reason for one in verdict.criteria if not one.passed]
     sections = {
         "": facts(head),
-        "Why": bullets(verdict.reasons),
+        "Why": bullets(failed or [one.reason for one in verdict.criteria]),
         "Criteria": criteria_table(verdict.criteria),
         "Slices and groups": parts_tables(verdict.criteria),
         "Metrics": metrics_table(metrics),
@@ -93,10 +96,8 @@ def parts_tables(criteria: Sequence[Criterion]) -> str:
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
-    """Return one row for each metric, one column for each part of the split."""
-    names = dict.fromkeys(
-        name.removeprefix(f"{part}_") for name in metrics for part in PARTS if name.startswith(f"{part}_")
-    )
+    """Return one row for each metric, one column for each part of the split; what else a run counts is left out."""
+    names = [name for name in ("rows", *METRICS) if any(f"{part}_{name}" in metrics for part in PARTS)]
     rows = [(name, *(metrics.get(f"{part}_{name}") for part in PARTS)) for name in names]
     return table(("metric", *PARTS), rows)
 
@@ -104,6 +105,11 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
 def hashes(values: Mapping[str, str | None]) -> str:
     """Return a list of named hashes, unknown ones left out."""
     return "\n".join(f"- {text(name)}: {code(value)}" for name, value in values.items() if value)
+
+
+def time(manifest: Manifest, fact: str) -> datetime:
+    """Return a fact of a saved model that is a time."""
+    return datetime.fromisoformat(manifest.facts[fact])
 
 
 def _interval(one: Criterion | Part) -> str:
