@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.evaluation.budget import budget
@@ -145,10 +143,7 @@ def _log(
     run.log_metrics(metrics)
     run.set_tags({TEST_METRIC: f"{metric} {metrics[f'test_{metric}']:.4g}"})
     pictures = score_plots(rows.y, rows.candidate, task=signature.task, classes=signature.classes, part="test")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, png in pictures.items():
-            Path(folder, f"{name}.png").write_bytes(png)
-        run.log_folder(Path(folder), "plots")
+    run.log_files("plots", {f"{name}.png": png for name, png in pictures.items()})
     return metrics, pictures
 
 
