@@ -16,9 +16,9 @@ def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs]
     table = Table(title="What happened, week by week", title_justify="left", expand=True)
     for name in ("week", "drift"):
         table.add_column(name, no_wrap=True)
-    table.add_column("why", ratio=1)
-    table.add_column("action")
-    for name in ("version", "AUC", "AUC of v1"):
+    table.add_column("why", ratio=1, min_width=15, overflow="fold")  # with this the table fits 80 columns
+    table.add_column("action", max_width=10)
+    for name in ("by", "AUC", "of v1"):
         table.add_column(name, justify="right", no_wrap=True)
     for week, auc in zip(weeks, aucs, strict=True):
         table.add_row(
