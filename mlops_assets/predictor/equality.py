@@ -165,10 +165,9 @@ def _through_json(rows: pa.Table, signature: Signature) -> pa.Table:
     import numpy as np
 
     frame = feature_frame(rows, signature)
-    numbers = frame[signature.names("numeric")].replace({np.nan: None})
-    sent = {name: list(numbers[name]) for name in numbers} | {
-        name: _typed(rows, signature)[name].to_pylist() for name in signature.names("categorical")
-    }
+    numbers, typed = frame[signature.names("numeric")].replace({np.nan: None}), _typed(rows, signature)
+    categories = {name: typed[name].to_pylist() for name in signature.names("categorical")}
+    sent = {name: list(numbers[name]) for name in numbers} | categories
     received = json.loads(json.dumps(sent, allow_nan=False))
     return _of_rows([dict(zip(received, row, strict=True)) for row in zip(*received.values(), strict=True)], signature)
 
