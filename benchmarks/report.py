@@ -27,6 +27,11 @@ def at_most(name: str, value: float, goal: float) -> Goal:
     return Goal(name, round(value, 3), goal, value <= goal)
 
 
+def at_least(name: str, value: float, goal: float) -> Goal:
+    """Return the goal that `value` reaches `goal`."""
+    return Goal(name, round(value, 3), goal, value >= goal)
+
+
 def conditions(packages: Sequence[str]) -> dict[str, object]:
     """Say on what machine, how busy, when, and with which versions the figures were taken."""
     return {

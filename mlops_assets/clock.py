@@ -5,12 +5,14 @@ Keep out: anything that knows data time. `as_of` comes from the data, never from
 
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 CLOCK_FILE = "clock"
+GLANCE_SECONDS = 0.05
 
 
 class Clock(Protocol):
@@ -42,7 +44,25 @@ class SimulatedClock:
         os.replace(file.name, self.path)
 
 
+class GlancedClock:
+    """A clock that is looked at 20 times a second at most: a simulated one is a file, and a server asks for each request."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._now, self._until = clock, clock.now(), time.monotonic() + GLANCE_SECONDS
+
+    def now(self) -> datetime:
+        if time.monotonic() >= self._until:
+            self._now, self._until = self._clock.now(), time.monotonic() + GLANCE_SECONDS
+        return self._now
+
+
 def open_clock(home: Path) -> Clock:
     """Return the simulated clock of `home` if a replay left one there, else the wall clock."""
     simulated = SimulatedClock(home / CLOCK_FILE)
     return simulated if simulated.path.exists() else SystemClock()
+
+
+def open_glanced(home: Path) -> Clock:
+    """Return the clock of `home` for a process that asks for the time again and again."""
+    clock = open_clock(home)
+    return GlancedClock(clock) if isinstance(clock, SimulatedClock) else clock

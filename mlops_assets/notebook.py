@@ -115,7 +115,9 @@ class RegisteredModel:
 
         model = self.predictor
         inputs = {name: as_array(name, "request input", rows[name]) for name in model.request_inputs if name in rows}
-        computed = computed_features(model.request_features, model.request_inputs, inputs, len(rows))
+        computed = computed_features(
+            model.request_features, model.request_inputs, inputs, len(rows), kinds=model.manifest.input_kinds
+        )
         found = {name: rows[name] if name in rows else computed.get(name) for name in model.features}
         if missing := [name for name, values in found.items() if values is None]:
             warnings.warn(f"no column {', '.join(missing)}: null in every row", stacklevel=3)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,7 @@ settings.load_profile("ci" if IN_CI else "local")
 def pytest_configure(config):
     """Give each test process a home of its own: no test writes to the checkout or to the places of the person."""
     silence_telemetry()
+    _hear_signals()
     for name in PLACES:
         os.environ.pop(name, None)
     config.stash[HOME] = Path(tempfile.mkdtemp(prefix="mlops-tests-"))
@@ -82,6 +84,15 @@ def pytest_sessionfinish(session):
     if ran == 0:
         reporter.write_line("No test ran.", red=True)
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _hear_signals():
+    """Take SIGINT and SIGTERM as in a terminal, whoever started us; what is ignored here, every child would ignore.
+
+    A shell makes its background jobs ignore SIGINT, and Dagster gives SIGTERM whatever SIGINT has.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _visible_names():

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,6 +23,20 @@ AWS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ALLOW_HTTP": "true",
 }
+
+# Moto looks at the condition of a write and then writes, in two steps: two writers at once would both be first, which
+# neither S3 nor DynamoDB lets happen. So it does one request after the other.
+MOTO = """
+import sys
+from threading import Lock
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import run_simple
+moto, one = DomainDispatcherApplication(create_backend_app), Lock()
+def app(environ, start_response):
+    with one:
+        return list(moto(environ, start_response))
+run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=MotoRequestHandler)
+"""
 
 
 @pytest.fixture
@@ -61,16 +76,23 @@ def redis_prefix() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """Yield the address of an AWS stand-in (S3, DynamoDB and more) in a process of its own."""
+    with own_moto() as (url, _):
+        yield url
+
+
+@contextmanager
+def own_moto() -> Iterator[tuple[str, subprocess.Popen]]:
+    """Yield address and process of a stand-in that nobody else asks, so that it may be stopped."""
     pytest.importorskip("moto", reason="moto is not installed")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", MOTO, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port, process)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
 
 

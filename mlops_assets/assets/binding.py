@@ -21,6 +21,8 @@ REASON = "mlops/reason"
 VERDICT = "mlops/verdict"
 VERSION = "mlops/version"
 LAUNCHED_AT = "mlops/launched_at"
+TICK = "mlops/rollout_tick"
+STANDING = "mlops/rollout"
 _LOOK_BACK = 200
 
 

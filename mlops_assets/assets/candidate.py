@@ -1,6 +1,6 @@
 """A fitted candidate, with everything that explains it in one MLflow run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -8,7 +8,7 @@ from mlops_assets.assets.binding import CANDIDATE, EVENTS, REASON, TRAINING_SET,
 from mlops_assets.assets.metadata import numbers, picture
 from mlops_assets.assets.model import Model
 from mlops_assets.assets.tuning import search_of, trials_shown
-from mlops_assets.resources.places import MachineResource, MlflowResource
+from mlops_assets.resources.places import LakeResource, MachineResource, MlflowResource
 
 if TYPE_CHECKING:
     from mlops_assets.features.training_set import TrainingSet
@@ -30,7 +30,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
         description=f"{spec.description} Fitted with {spec.training.estimator}; judged by `evaluation`.",
     )
     def candidate(
-        context: dg.AssetExecutionContext, mlflow: MlflowResource, machine: MachineResource
+        context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
     ) -> dg.MaterializeResult:
         from mlops_assets.features.training_set import COPY, encode_manifest, load
         from mlops_assets.training.candidate import Extras, log_candidate
@@ -49,6 +49,7 @@ def candidate_asset(model: Model) -> dg.AssetsDefinition:
                 facts={"training_set_uri": uri, "training_set": sha256, **code},
                 request_source=model.definition().request.source,
                 reference_of=reference_of(model, training_set),
+                lookup=_lookup(model, training_set, lake),
             )
             run.log_bytes(COPY, encode_manifest(training_set.manifest))
             run.log_dataset("training_set", digest=sha256, uri=uri)
@@ -82,6 +83,15 @@ def _fitted(model: Model, training_set: "TrainingSet", search: "Search | None") 
         label_delay=model.label_timeout,
         search=search,
     )
+
+
+def _lookup(model: Model, training_set: "TrainingSet", lake: LakeResource) -> dict[str, Any]:
+    """Return what a server looks up for the model; its views must be those that it was trained on."""
+    from mlops_assets.features.online.plan import plan_of, to_json
+
+    spec, columns = model.spec, training_set.table.schema
+    plan = plan_of(model.definition(), training_set.manifest, columns, lake=lake.root, fallback=spec.serving.fallback)
+    return to_json(plan)
 
 
 def reference_of(model: Model, training_set: "TrainingSet") -> "ReferenceOf":

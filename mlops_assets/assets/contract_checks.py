@@ -1,7 +1,7 @@
 """The contract of a raw table as asset checks: what is checked, and what was found."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
@@ -13,13 +13,22 @@ from mlops_assets.ingestion.spec import IngestionSpec
 
 if TYPE_CHECKING:
     from mlops_assets.contract.findings import Finding
-    from mlops_assets.ingestion.ingest import Published
 
 EFFECTS = {
     "warn": "Otherwise it is reported.",
     "quarantine": "Rows that break it are set aside.",
     "block": "Otherwise the table stays as it was, and what is downstream waits.",
 }
+
+
+class JudgedWindow(Protocol):
+    """A window, or a whole table, that was held against a contract."""
+
+    @property
+    def window(self) -> str | None: ...
+
+    @property
+    def findings(self) -> "Sequence[Finding]": ...
 
 
 def raw_key(reference: str) -> dg.AssetKey:
@@ -49,7 +58,7 @@ def contract_check_specs(
 
 
 def contract_check_results(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, parts: Sequence["Published"]
+    context: dg.AssetExecutionContext, key: dg.AssetKey, parts: Sequence[JudgedWindow]
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield one result per check; a run over several windows also logs each of them, which Dagster does not."""
     found = [(part.window, finding) for part in parts for finding in part.findings]

@@ -11,10 +11,11 @@ from mlops_assets.resources.places import LakeResource, MachineResource, MlflowR
 
 if TYPE_CHECKING:
     from mlops_assets.registry.lifecycle import VersionCard
+    from mlops_assets.rollout.routing import Routing
 
 
 def deployment_asset(model: Model) -> dg.AssetsDefinition:
-    """Return `<model>/deployment`: routes all traffic to the registered version and waits for running servers."""
+    """Return `<model>/deployment`: brings the registered version to traffic, in steps if the file says so."""
 
     @dg.asset(
         key=model.key("deployment"),
@@ -23,13 +24,13 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
         owners=model.spec.owners,
         kinds={"deployment"},
         output_required=False,  # a version that waits for approval is no failure, and no deployment
-        description="The version that takes traffic. The routing object in the lake is the truth; aliases mirror it.",
+        description="The version that takes traffic, at once or by a rollout. The routing object in the lake is the truth.",
     )
     def deployment(
         context: dg.AssetExecutionContext, lake: LakeResource, mlflow: MlflowResource, machine: MachineResource
     ) -> Iterator[dg.MaterializeResult]:
         from mlops_assets.registry.register import card_of
-        from mlops_assets.rollout.promotion import promote
+        from mlops_assets.rollout.promotion import bring
 
         state, now = lake.state(), machine.clock().now()
         card = card_of(state, model.name, candidate_id=bound_candidate(context, model))
@@ -38,10 +39,10 @@ def deployment_asset(model: Model) -> dg.AssetsDefinition:
             return
         _load(card)
         reason = context.run.tags.get(REASON, "materialised by hand")
-        generation = promote(state, model.name, card.version, who="", now=now, reason=reason)
-        metadata = settled(model, generation, lake=lake, mlflow=mlflow, machine=machine)
-        note_verdict(context, "promoted")
-        yield dg.MaterializeResult(metadata=metadata)
+        routing = bring(state, model.name, card.version, model.rollout, who="", now=now, reason=reason)
+        _note(context, routing, card.version)
+        metadata = settled(model, routing.history[-1].generation, lake=lake, mlflow=mlflow, machine=machine)
+        yield dg.MaterializeResult(metadata={**metadata, **_waiting(routing, card.version)})
 
     return deployment
 
@@ -52,7 +53,7 @@ def settled(
     """Wait for the running servers, mirror the aliases, and return what a deployment shows.
 
     Raises:
-        ServerRefused: A server could not load the version; the traffic went back.
+        ServerRefused: A server could not load it; its rollout is over, or the traffic went back.
     """
     from mlops_assets.rollout.settling import settle
 
@@ -79,6 +80,22 @@ def _wait_for_approval(context: dg.AssetExecutionContext, model: Model, card: "V
     metadata = {"version": card.version, CANDIDATE: card.candidate_id, "to approve": command}
     context.log_event(dg.AssetObservation(model.key("deployment"), description=text, metadata=metadata))
     note_verdict(context, "waiting", **{VERSION: str(card.version)})
+
+
+def _note(context: dg.AssetExecutionContext, routing: "Routing", version: int) -> None:
+    """Tell the run what became of its version; a rollout is open until it ends, and then the routing knows."""
+    if routing.champion.version == version:
+        note_verdict(context, "promoted")
+    else:
+        note_verdict(context, "waiting", **{VERSION: str(version)})
+
+
+def _waiting(routing: "Routing", version: int) -> dict[str, Any]:
+    """Return what the asset's page says of a version that waits for its rollout."""
+    queued = routing.queued
+    if queued is None or queued.route.version != version:
+        return {}
+    return {"queued": f"version {version} waits: {queued.behind}"}
 
 
 def _load(card: "VersionCard") -> None:

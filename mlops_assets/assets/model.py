@@ -11,8 +11,10 @@ import dagster as dg
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
 from mlops_assets.contract.partitions import PartitionsSpec
+from mlops_assets.experiment.spec import ExperimentSpec
 from mlops_assets.features.spec import FeatureViewSpec
 from mlops_assets.ingestion.spec import IngestionSpec
+from mlops_assets.rollout.spec import RolloutSpec
 
 if TYPE_CHECKING:
     from mlops_assets.contract.spec import KnownAtSpec
@@ -38,6 +40,8 @@ class Model:
         partitions: Those windows.
         views: The views it reads, by name.
         ingestions: The sources that its spine and views read, by name.
+        rollout: The steps to full traffic, with the columns of `assign_by` written out.
+        experiment: How versions are compared, with the columns of `unit` written out.
     """
 
     spec: ModelSpec
@@ -46,6 +50,8 @@ class Model:
     partitions: PartitionsSpec
     views: Mapping[str, View]
     ingestions: Mapping[str, IngestionSpec]
+    rollout: RolloutSpec | None
+    experiment: ExperimentSpec | None
 
     @property
     def name(self) -> str:
@@ -109,4 +115,6 @@ def resolve_model(catalog: Catalog, name: str) -> Model:
         partitions=partitions,
         views=views,
         ingestions={source: catalog.ingestion(source).spec for source in sorted(names)},
+        rollout=catalog.rollout_of(spec),
+        experiment=catalog.experiment_of(spec),
     )

@@ -36,7 +36,9 @@ def skew_check(model: Model) -> dg.AssetChecksDefinition:
         except MlopsError as error:
             return dg.AssetCheckResult(passed=False, severity=severity, description=f"Not replayed: {error}")
         found = "; ".join(map(str, skew.findings)) or None
-        return dg.AssetCheckResult(passed=skew.passed, severity=severity, description=found, metadata=_metadata(skew))
+        return dg.AssetCheckResult(
+            passed=skew.passed, severity=severity, description=found, metadata=skew_metadata(skew)
+        )
 
     return no_skew
 
@@ -58,7 +60,8 @@ def _replay(model: Model, window: Window, *, lake: str) -> "Skew":
     )
 
 
-def _metadata(skew: "Skew") -> dict[str, Any]:
+def skew_metadata(skew: "Skew") -> dict[str, Any]:
+    """Return what a replay found, as metadata."""
     rows = [(one.feature, one.rows, one.nulls, one.largest_error, one.example) for one in skew.findings]
     return {
         "logged_rows": skew.logged_rows,

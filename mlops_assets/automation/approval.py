@@ -21,7 +21,7 @@ class DecideConfig(dg.Config):
     """Who decides what about which version, and why."""
 
     version: int = Field(description="The version that waits.", ge=1)
-    decision: Verdict = Field(description="approve: it takes all traffic; reject: it never takes any.")
+    decision: Verdict = Field(description="approve: it takes traffic, as the model's file says; reject: never.")
     reason: str = Field(description="Why; kept with the version.", min_length=1)
     by: str = Field(description="Who decides; kept with the version.", min_length=1)
 
@@ -45,11 +45,11 @@ def decide_job(model: Model) -> dg.JobDefinition:
         if config.decision is Verdict.reject:
             decide(state, name, config.version, Decision("rejected", config.by, now, config.reason))
             return mirror_aliases(mlflow.registry(), state, name)
-        generation = approve(state, name, config.version, who=config.by, now=now, reason=config.reason)
-        if generation is None:
+        routing = approve(state, name, config.version, who=config.by, now=now, reason=config.reason, spec=model.rollout)
+        if routing is None:
             context.log.info("%s: version %s was approved and routed before", name, config.version)
             return mirror_aliases(mlflow.registry(), state, name)
-        metadata = settled(model, generation, lake=lake, mlflow=mlflow, machine=machine)
+        metadata = settled(model, routing.history[-1].generation, lake=lake, mlflow=mlflow, machine=machine)
         context.log_event(dg.AssetMaterialization(model.key("deployment"), metadata=metadata))
         return None
 

@@ -12,6 +12,7 @@ import dagster as dg
 from mlops_assets.assets.contract_checks import raw_key
 from mlops_assets.assets.model import Model
 from mlops_assets.assets.online_features import online_key
+from mlops_assets.assets.prediction_log import NO_SKEW_SERVED
 from mlops_assets.assets.reconciliation import reconciliation_key
 from mlops_assets.assets.requarantine import requarantine_job
 from mlops_assets.assets.skew import NO_SKEW
@@ -25,12 +26,25 @@ from mlops_assets.lake.windows import Window
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 RETRAINING_ASSETS = ("training_set", "candidate", "evaluation", "registered_version", "deployment")
 MONITORING_ASSETS = ("profile", "drift_report", "quality_report")
+INTERVAL_SECONDS = 4  # of sensors; the daemon looks every 5 s: 5 would just miss it and mean 10
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 Job = Any  # Dagster does not export the type that define_asset_job returns
 
 
 def retraining_job(model: str) -> str:
     """Return the name of the job that retrains a model."""
     return f"{model}_retrain"
+
+
+def rollout_job(model: str) -> str:
+    """Return the name of the job that looks at the rollout of a model."""
+    return f"{model}_rollout"
 
 
 def ingestion_automation(spec: IngestionSpec) -> dg.Definitions:
@@ -69,10 +83,10 @@ def feature_automation(spec: FeatureViewSpec) -> dg.Definitions:
 
 
 def model_automation(model: Model) -> dg.Definitions:
-    """Return the jobs `<model>_retrain`, `<model>_score`, `<model>_monitor` and `<model>_decide`, with their schedules."""
+    """Return the jobs of a model, some only where its file has `rollout:` or `experiment:`, with their schedules."""
     # Right after scoring nothing can have changed: what was scored is replayed when its window is watched.
     no_skew = dg.AssetSelection.checks(dg.AssetCheckKey(model.key("predictions"), NO_SKEW))
-    scored, watched = _assets(model, ["predictions"]).without_checks(), _assets(model, MONITORING_ASSETS) | no_skew
+    scored, watched = _assets(model, ["predictions"]) - no_skew, _assets(model, MONITORING_ASSETS) | no_skew
     retrain = _model_job(
         model, "retrain", _assets(model, RETRAINING_ASSETS), "Train, judge, register and deploy a new version."
     )
@@ -80,14 +94,36 @@ def model_automation(model: Model) -> dg.Definitions:
     monitor = _model_job(
         model, "monitor", watched, "Profile one window, look for drift, join its labels, replay its scores."
     )
+    log = _model_job(
+        model, "log", _assets(model, ["prediction_log"]), "Compact the prediction log, label it, replay served rows."
+    )
+    look = _experiment_jobs(model)
     return dg.Definitions(
-        jobs=[retrain, score, monitor, decide_job(model)],
+        jobs=[retrain, score, monitor, log, decide_job(model), *_rollout_jobs(model), *look],
         schedules=[
             *_schedules(retrain, model.spec.retraining.schedule, None),
             *_schedules(score, model.spec.scoring.schedule, model.partitions),
             *_schedules(monitor, model.spec.monitoring.schedule, model.partitions),
+            *(one for job in look for one in _schedules(job, model.experiment and model.experiment.schedule, None)),
+            *_schedules(log, model.spec.prediction_log.schedule, None),
         ],
     )
+
+
+def _rollout_jobs(model: Model) -> list[Job]:
+    if model.rollout is None:
+        return []
+    description = "Look once at the rollout, and let the traffic follow; the sensor `rollouts` starts it."
+    return [_model_job(model, "rollout", _assets(model, ["rollout"]), description)]
+
+
+def _experiment_jobs(model: Model) -> list[Job]:
+    if model.experiment is None:
+        return []
+    description = "Look once at the experiment, and end it when it is decided or a guardrail breaks."
+    # Skew says nothing of the comparison, and must not keep a guardrail from being looked at.
+    skew = dg.AssetSelection.checks(dg.AssetCheckKey(model.key("prediction_log"), NO_SKEW_SERVED))
+    return [_model_job(model, "experiment", _assets(model, ["prediction_log", "experiment"]) - skew, description)]
 
 
 def _assets(model: Model, names: Sequence[str]) -> dg.AssetSelection:

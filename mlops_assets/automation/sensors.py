@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dagster as dg
 
 from mlops_assets.assets.binding import EVENTS, LAUNCHED_AT, MODEL, REASON, VERDICT, VERSION
+from mlops_assets.assets.model import resolve_model
 from mlops_assets.assets.online_features import GROUP as ONLINE_GROUP
-from mlops_assets.automation.jobs import retraining_job
+from mlops_assets.automation.jobs import ACTIVE, INTERVAL_SECONDS, retraining_job, rollout_job
+from mlops_assets.automation.rollouts import rollouts_sensor
 from mlops_assets.automation.upkeep import upkeep_automation
 from mlops_assets.components.catalog import Catalog
 from mlops_assets.components.schema import ModelSpec
@@ -24,26 +26,21 @@ if TYPE_CHECKING:
 
     Verdict = Literal["promoted", "rejected", "waiting"] | None
 
-INTERVAL_SECONDS = 4  # the daemon looks every 5 s; 5 would just miss it and mean 10
 RECENT_RUNS = 200  # more than any cool-down, budget or number of attempts looks back
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def location_automation(catalog: Catalog, loaded: Sequence[dg.Definitions]) -> dg.Definitions:
-    """Return what belongs to the location rather than to one file: two jobs of its own and the sensor `retraining`.
+    """Return what belongs to the location rather than to one file: two jobs of its own and the sensors `retraining` and `rollouts`.
 
     Args:
-        loaded: Definitions of the files; models whose file is broken have no job there, and no part in the sensor.
+        loaded: Definitions of the files; models whose file is broken have no job there, and no part in the sensors.
     """
     jobs = {job.name: job for part in loaded for job in part.jobs or []}
     models = [entry.spec for entry in catalog.models.values() if retraining_job(entry.spec.name) in jobs]
     sensors = [_retraining_sensor(models, [jobs[retraining_job(spec.name)] for spec in models])] if models else []
+    rolled = [resolve_model(catalog, spec.name) for spec in models if rollout_job(spec.name) in jobs]
+    if rolled:
+        sensors.append(rollouts_sensor(rolled, [jobs[rollout_job(model.name)] for model in rolled]))
     ours = dg.Definitions(jobs=[_features_refresh()] if catalog.views else [], sensors=sensors)
     return dg.Definitions.merge(ours, upkeep_automation())
 
@@ -88,7 +85,7 @@ def _decide(
     runs = context.instance.get_runs(dg.RunsFilter(job_name=retraining_job(spec.name)), limit=RECENT_RUNS)
     decisions = plan(
         events,
-        runs=_runs_by_event(spec.name, runs, log.state),
+        runs=_runs_by_event(spec, runs, log.state),
         spec=spec.retraining,
         retrained_at=_launch_times(runs),
         now=now,
@@ -118,7 +115,7 @@ def _request(spec: ModelSpec, launch: "Launch", *, now: datetime) -> dg.RunReque
 
 
 def _runs_by_event(
-    model: str, runs: Sequence[dg.DagsterRun], state: "StateStore"
+    spec: ModelSpec, runs: Sequence[dg.DagsterRun], state: "StateStore"
 ) -> Mapping[str, "Sequence[RunState]"]:
     from mlops_assets.retraining.plan import RunState
 
@@ -126,22 +123,20 @@ def _runs_by_event(
     for run in runs:
         events = list(filter(None, run.tags.get(EVENTS, "").split(",")))
         status = "active" if run.status in ACTIVE else "succeeded" if run.is_success else "failed"
-        verdict = _verdict(model, run, state) if events else None
+        verdict = _verdict(spec, run, state) if events else None
         for event in events:
             by_event.setdefault(event, []).append(RunState(run.run_id, status, verdict))
     return by_event
 
 
-def _verdict(model: str, run: dg.DagsterRun, state: "StateStore") -> "Verdict":
-    """Return what became of a run's candidate; if it waited for approval, its version's card says what was decided."""
-    from mlops_assets.registry.lifecycle import read_card
+def _verdict(spec: ModelSpec, run: dg.DagsterRun, state: "StateStore") -> "Verdict":
+    """Return what became of a run's candidate; if it was open when the run ended, the lake says what followed."""
+    from mlops_assets.rollout.outcome import verdict_on
 
     noted = cast("Verdict", run.tags.get(VERDICT))
     if noted != "waiting":
         return noted
-    card = read_card(state, model, int(run.tags[VERSION]))
-    decided: dict[str | None, Verdict] = {"approved": "promoted", "rejected": "rejected"}
-    return decided.get(card.status if card else None, "waiting")
+    return verdict_on(state, spec.name, int(run.tags[VERSION]), has_steps=spec.rollout is not None)
 
 
 def _launch_times(runs: Sequence[dg.DagsterRun]) -> list[datetime]:

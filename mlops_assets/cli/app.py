@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli import lineage_commands, version_commands
+from mlops_assets.cli import (
+    experiment_commands,
+    keys,
+    lineage_commands,
+    rollout_commands,
+    serve_command,
+    version_commands,
+)
 from mlops_assets.settings import silence_telemetry
 
 silence_telemetry()
@@ -19,8 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for part in (version_commands.app, lineage_commands.app):
+for part in (version_commands.app, lineage_commands.app, serve_command.app):
     app.add_typer(part)
+app.add_typer(rollout_commands.app, name="rollout", help="Look at a rollout, and have a say in it.")
+app.add_typer(experiment_commands.app, name="experiment", help="Plan, start, read and end an A/B test.")
+app.add_typer(keys.app, name="keys", help="Say who may ask the model server.")
 Defs = Annotated[Path | None, typer.Option("--defs", help="Folder of definition files.", file_okay=False, exists=True)]
 
 
@@ -164,6 +174,18 @@ def forget_online(
 
 
 @app.command()
+def log(
+    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    rows: Annotated[int, typer.Option(min=1, help="Lines to begin with; a line is one arm's part of a request.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+) -> None:
+    """Print what a model answered lately on this machine, newest last."""
+    from mlops_assets.cli.prediction_log import show_log
+
+    show_log(model, rows=rows, is_followed=follow)
+
+
+@app.command()
 def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
     retention_days: Annotated[
@@ -200,17 +222,6 @@ def up(
     from mlops_assets.cli.up import up as start
 
     raise typer.Exit(start(port=port, serve_port=serve_port, mlflow_port=mlflow_port))
-
-
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-) -> None:
-    """Serve the routed version of every model over HTTP."""
-    from mlops_assets.cli.serve import serve as start
-
-    raise typer.Exit(start(host=host, port=port))
 
 
 def main() -> None:

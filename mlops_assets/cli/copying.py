@@ -42,7 +42,7 @@ def copy_to(
     from mlops_assets.rollout import promotion
     from mlops_assets.rollout.mirror import mirror_aliases
     from mlops_assets.rollout.roles import roles
-    from mlops_assets.rollout.routing import settle_rejections
+    from mlops_assets.rollout.traffic import settle_rejections
 
     desk = open_desk(by)
     there = Desk(_settings_of(env, lake=lake, mlflow=mlflow), desk.who)

@@ -18,10 +18,12 @@ from mlops_assets.clock import open_clock
 from mlops_assets.lake.state import open_state
 from mlops_assets.registry.lifecycle import Decision, decide
 from mlops_assets.rollout import promotion
+from mlops_assets.rollout.routing import read_routing
 from mlops_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from mlops_assets.lake.state import StateStore
     from mlops_assets.registry.registry import Registry
@@ -57,18 +59,21 @@ def open_desk(by: str | None) -> Desk:
     return Desk(load_settings(), by or _person())
 
 
-def approve(model: str, version: int, *, reason: str, by: str | None, deploy: bool) -> None:
-    """Approve a version that waits and give it the traffic.
+def approve(model: str, version: int, *, reason: str, by: str | None, deploy: bool, defs: Path | None = None) -> None:
+    """Approve a version that waits and give it the traffic, in steps if the model's file says so.
 
     Raises:
         MlopsError: See `rollout.promotion.approve`; or a server could not load it.
     """
+    from mlops_assets.cli.rollouts import rollout_spec, settle_start
+
     desk = open_desk(by)
-    generation = promotion.approve(desk.state, model, version, who=desk.who, now=desk.now, reason=reason, deploy=deploy)
+    spec = rollout_spec(model, defs) if deploy else None
+    routing = promotion.approve(
+        desk.state, model, version, who=desk.who, now=desk.now, reason=reason, deploy=deploy, spec=spec
+    )
     typer.echo(f"{model}: version {version} is approved.")
-    if generation is None:
-        return _mirror(desk, model)
-    return settle(desk, model, generation)
+    return _mirror(desk, model) if routing is None else settle_start(desk, model, routing, version)
 
 
 def reject(model: str, version: int, *, reason: str, by: str | None) -> None:
@@ -90,7 +95,10 @@ def promote(model: str, version: int, *, reason: str, by: str | None) -> None:
         MlopsError: See `rollout.promotion.promote`; or a server could not load it.
     """
     desk = open_desk(by)
-    settle(desk, model, promotion.promote(desk.state, model, version, who=desk.who, now=desk.now, reason=reason))
+    ending = _ending(desk, model)
+    generation = promotion.promote(desk.state, model, version, who=desk.who, now=desk.now, reason=reason)
+    typer.echo(f"{model}: version {version} takes all traffic now.{ending}")
+    settle(desk, model, generation)
 
 
 def rollback(model: str, *, reason: str, by: str | None, reject_it: bool) -> None:
@@ -100,7 +108,10 @@ def rollback(model: str, *, reason: str, by: str | None, reject_it: bool) -> Non
         MlopsError: See `rollout.promotion.roll_back`; or a server could not load it.
     """
     desk = open_desk(by)
+    ending = _ending(desk, model)
     generation = promotion.roll_back(desk.state, model, who=desk.who, now=desk.now, reason=reason, reject=reject_it)
+    if ending:
+        typer.echo(f"{model}: {ending.strip()}")
     settle(desk, model, generation)
 
 
@@ -126,6 +137,13 @@ def settle(desk: Desk, model: str, generation: int) -> None:
     )
     typer.echo(f"{model}: version {shown['version']} answers ({shown['servers']}). {shown['aliases']}")
     _show_in_dagster(settings, model, shown)
+
+
+def _ending(desk: Desk, model: str) -> str:
+    """Return what a sudden move of all traffic does to a rollout that is under way."""
+    stored = read_routing(desk.state, model)
+    rollout = stored[0].rollout if stored else None
+    return f" This ends rollout {rollout.id} ({rollout.phase})." if rollout and rollout.is_active else ""
 
 
 def _mirror(desk: Desk, model: str) -> None:

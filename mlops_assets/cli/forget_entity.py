@@ -11,12 +11,21 @@ from rich.table import Table
 
 from mlops_assets.cli.decisions import open_desk
 from mlops_assets.cli.places import defs_folder
+from mlops_assets.lake.maintenance import SWEEP_HOURS
 from mlops_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from mlops_assets.components.catalog import Catalog
     from mlops_assets.registry.forgetting.traces import Trace
 
+GONE = (
+    "Nothing is left in the lake: the files that held them are removed now, those of old versions too. Backups, and what a "
+    "bucket with versioning keeps, are not reached."
+)
+WAITS = (
+    "What is left is in files that no version names; they may belong to a write that goes on. Run this again after "
+    f"{SWEEP_HOURS} hours: then they are removed."
+)
 AGAIN = (
     "What the source still has comes back with the next load: let it forget first, then run this again. Models keep what they "
     "learned; the versions named above can no longer be made again."
@@ -31,15 +40,19 @@ def forget_entity(entity: Sequence[str], *, dry_run: bool, reason: str, defs: Pa
     """
     from mlops_assets.clock import SystemClock
     from mlops_assets.components.catalog import read_catalog
+    from mlops_assets.predictions.log.forgetting import LogOnDisk
+    from mlops_assets.predictions.log.segments import log_folder
     from mlops_assets.registry.forgetting.forget import NoSuchColumns, Request, forget
     from mlops_assets.registry.forgetting.traces import find_traces
     from mlops_assets.registry.registry import MlflowRegistry
+    from mlops_assets.serving.body import read_rows
 
     who = dict(_pair(one) for one in entity)
     settings, catalog, console = load_settings(), read_catalog(defs_folder(defs)), Console()
     known = sorted({name for view in catalog.views.values() for name in view.spec.entity})
+    log = LogOnDisk(log_folder(settings.home, settings.env), settings.lake, read_rows)
     if dry_run:
-        found = find_traces(settings.lake, who)
+        found = [*find_traces(settings.lake, who), *log.find(who)]
         if not found:
             raise NoSuchColumns(who, known)
         console.print(_table("what would be taken out, with its past", found))
@@ -51,11 +64,17 @@ def forget_entity(entity: Sequence[str], *, dry_run: bool, reason: str, defs: Pa
         registry=MlflowRegistry(settings.mlflow_uri, settings.env),
         refresh=lambda view: _refresh(catalog, view),
         known=known,
+        elsewhere=[log],
     )
     console.print(_table("what was there", done.found))
     for version in done.versions:
         console.print(f"{version}: can no longer be made again.", highlight=False)
-    console.print(_table("what is left", done.left) if done.left else "Nothing is left in the lake.")
+    if done.left:
+        console.print(_table("what is left", done.left))
+    else:
+        console.print(GONE, soft_wrap=True)
+    if any(trace.files and not trace.rows for trace in done.left):
+        console.print(WAITS, soft_wrap=True)
     console.print(AGAIN, soft_wrap=True)
     return 1 if any(trace.is_theirs for trace in done.left) else 0
 

@@ -48,8 +48,12 @@ def retention(
         int, typer.Option(min=1, help="Younger than this stays; longer than any retraining takes.")
     ] = 90,
     keep_last: Annotated[int, typer.Option(min=1, help="So many of each model stay, however old.")] = 5,
+    defs: Defs = None,
 ) -> None:
-    """Remove old training sets, unregistered candidates and files of rejected versions; what a version needs stays."""
+    """Remove old training sets, unregistered candidates and files of rejected versions; what a version needs stays.
+
+    Of prediction logs goes what is older than `prediction_log.retention_days` of the model's file.
+    """
     from mlops_assets.cli.retention import retain_and_list
 
-    raise typer.Exit(retain_and_list(dry_run=dry_run, keep_days=keep_days, keep_last=keep_last))
+    raise typer.Exit(retain_and_list(dry_run=dry_run, keep_days=keep_days, keep_last=keep_last, defs=defs))

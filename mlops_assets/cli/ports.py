@@ -28,7 +28,8 @@ def listen(host: str, port: int, *, flag: str) -> socket.socket:
         CannotListen: With the reason.
     """
     try:
-        return socket.create_server((host, port), backlog=2048)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = "the port in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
         raise CannotListen(host, port, reason, flag) from error

@@ -123,6 +123,25 @@ def watch(started: Sequence[Running]) -> None:
 
 
 @contextmanager
+def interruptible() -> Generator[None, None, None]:
+    """Turn SIGINT (also where a shell made us ignore it, as in a background job), SIGTERM and SIGHUP into Ctrl-C.
+
+    Dagster gives SIGTERM whatever SIGINT has, whenever a run in this process ends: of a background job it would make
+    one that `kill` does not end.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _deaf() -> Generator[None, None, None]:
     """Ignore signals for the moment: an impatient second Ctrl-C must not leave half of the services behind."""
     former = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}

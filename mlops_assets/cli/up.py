@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import signal
 import sys
 import urllib.error
 import urllib.request
@@ -16,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mlops_assets.cli.ports import listen
-from mlops_assets.cli.services import STOP_SIGNALS, Running, Service, running, wait_until_ready, watch
+from mlops_assets.cli.services import Running, Service, interruptible, running, wait_until_ready, watch
 from mlops_assets.clock import CLOCK_FILE, SimulatedClock
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings, load_settings, silence_telemetry
 
 HOST = "127.0.0.1"
 READY_SECONDS = 240.0
+DRAIN_SECONDS = 1.0
 DAEMON_HEALTH = "{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }"
 LOAD_ERRORS = """
 { workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { ... on PythonError { message } } } } } }
@@ -54,7 +54,7 @@ def up(*, port: int = 3000, serve_port: int = 8080, mlflow_port: int = 5000) -> 
     silence_telemetry()
     settings, console = load_settings(), Console()
     services = [_dagster(settings, port), _server(serve_port), *_mlflow(settings, mlflow_port)]
-    with _interruptible(), _alone(settings.home):
+    with interruptible(), _alone(settings.home):
         try:
             for service in services:
                 listen(HOST, service.port, flag=service.flag).close()
@@ -85,9 +85,11 @@ def _dagster(settings: Settings, port: int) -> Service:
 
 
 def _server(port: int) -> Service:
-    command = (sys.executable, "-m", "mlops_assets.cli.app", "serve", "--host", HOST, "--port", str(port))
+    """Return the model server: on this machine alone, and gone before the leash loses patience."""
+    options = ("--host", HOST, "--port", str(port), "--drain-seconds", str(DRAIN_SECONDS))
+    command = (sys.executable, "-m", "mlops_assets.cli.app", "serve", *options)
     url = f"http://{HOST}:{port}"
-    return Service("server", command, port, "--serve-port", f"{url}/docs", lambda: _answers(f"{url}/ping"))
+    return Service("server", command, port, "--serve-port", f"{url}/", lambda: answers(f"{url}/ping"))
 
 
 def _mlflow(settings: Settings, port: int) -> list[Service]:
@@ -97,7 +99,7 @@ def _mlflow(settings: Settings, port: int) -> list[Service]:
     places = ("--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", f"{settings.home}/mlartifacts")
     command = (sys.executable, "-m", "mlflow", "server", *places, "--host", HOST, "--port", str(port), "--workers", "1")
     url = f"http://{HOST}:{port}"
-    return [Service("mlflow", command, port, "--mlflow-port", url, lambda: _answers(f"{url}/health"))]
+    return [Service("mlflow", command, port, "--mlflow-port", url, lambda: answers(f"{url}/health"))]
 
 
 def _close_lost_runs(settings: Settings, console: Console) -> None:
@@ -162,7 +164,7 @@ def _query(port: int, query: str) -> dict[str, Any]:
         return json.load(response)["data"]
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     """Return whether anything answers; a model server without models says 503, and that is an answer."""
     try:
         with urllib.request.urlopen(url, timeout=2):  # noqa: S310  (our own http URL)
@@ -171,21 +173,6 @@ def _answers(url: str) -> bool:
         return True
     except OSError:
         return False
-
-
-@contextmanager
-def _interruptible() -> Generator[None, None, None]:
-    """Turn SIGINT (also where a shell made us ignore it, as in a background job), SIGTERM and SIGHUP into Ctrl-C."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    former = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

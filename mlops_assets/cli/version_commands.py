@@ -1,5 +1,6 @@
 """The commands about registered versions: look, compare, approve, promote, go back."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ Reason = Annotated[str, typer.Option(help="Why; kept with the version.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the routing's history.")]
 By = Annotated[str | None, typer.Option(help="Who decides; by default the user and machine that run this.")]
 Deploy = Annotated[bool, typer.Option("--deploy/--no-deploy", help="Whether it takes traffic now.")]
+Defs = Annotated[Path | None, typer.Option("--defs", help="Folder of definition files.", file_okay=False, exists=True)]
 
 
 @app.command()
@@ -46,11 +48,13 @@ def diff(
 
 
 @app.command()
-def approve(name: Name, version: Number, reason: Reason, by: By = None, deploy: Deploy = True) -> None:
-    """Approve a version that waits and give it all traffic."""
+def approve(
+    name: Name, version: Number, reason: Reason, by: By = None, deploy: Deploy = True, defs: Defs = None
+) -> None:
+    """Approve a version that waits and bring it to traffic: in steps where the model's file has them, else at once."""
     from mlops_assets.cli import decisions
 
-    decisions.approve(name, version, reason=reason, by=by, deploy=deploy)
+    decisions.approve(name, version, reason=reason, by=by, deploy=deploy, defs=defs)
 
 
 @app.command()
@@ -92,7 +96,7 @@ def rollback(
     by: By = None,
     reject: Annotated[bool, typer.Option("--reject", help="And never let the version back that is taken out.")] = False,
 ) -> None:
-    """Give the traffic back to the version that answered before, now."""
+    """Give the traffic back to the version that answered before, now; a rollout that is under way ends."""
     from mlops_assets.cli import decisions
 
     decisions.rollback(name, reason=reason, by=by, reject_it=reject)

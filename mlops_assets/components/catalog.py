@@ -19,8 +19,10 @@ from mlops_assets.contract.names import table_of
 from mlops_assets.contract.partitions import PartitionsSpec
 from mlops_assets.contract.spec import TableSpec
 from mlops_assets.errors import MlopsError
+from mlops_assets.experiment.spec import ExperimentSpec
 from mlops_assets.features.spec import FeatureViewSpec
 from mlops_assets.ingestion.spec import IngestionSpec
+from mlops_assets.rollout.spec import RolloutSpec
 
 COMPONENT_FILES = ("defs.yaml", "defs.yml", "component.yaml")
 PREFIX = "mlops_assets.components."
@@ -104,10 +106,33 @@ class Catalog:
                 return table_of(reference), partitions
         raise UnknownDefinition("Partitioned table for the spine of", spec.name, sorted(spec.spine.sources.values()))
 
+    def rollout_of(self, spec: ModelSpec) -> RolloutSpec | None:
+        """Return how versions of a model come to full traffic, with the columns of `assign_by` written out.
+
+        Raises:
+            UnknownDefinition: One of its views does not load.
+        """
+        if spec.rollout is None or spec.rollout.assign_by:
+            return spec.rollout
+        return spec.rollout.model_copy(update={"assign_by": self._entities(spec)})
+
+    def experiment_of(self, spec: ModelSpec) -> ExperimentSpec | None:
+        """Return how versions of a model are compared, with the columns of `unit` written out.
+
+        Raises:
+            UnknownDefinition: One of its views does not load.
+        """
+        if spec.experiment is None or spec.experiment.unit:
+            return spec.experiment
+        return spec.experiment.model_copy(update={"unit": self._entities(spec)})
+
     def entries(self) -> Iterator[Entry[IngestionSpec] | Entry[FeatureViewSpec] | Entry[ModelSpec]]:
         yield from self.ingestions.values()
         yield from self.views.values()
         yield from self.models.values()
+
+    def _entities(self, spec: ModelSpec) -> list[str]:
+        return list(dict.fromkeys(column for view in spec.views for column in self.view(view).spec.entity))
 
     def findings_in(self, folder: Path) -> list[Finding]:
         """Return the findings of the files at or below a folder."""

@@ -96,9 +96,12 @@ class ModelLifecycle(SpecComponent):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from mlops_assets.assets.lifecycle import lifecycle_assets
         from mlops_assets.assets.model import resolve_model
+        from mlops_assets.assets.prediction_log import served_skew_check
         from mlops_assets.assets.skew import skew_check
         from mlops_assets.automation.jobs import model_automation
 
         model = resolve_model(catalog_for(context), self.spec.name)
-        assets = dg.Definitions(assets=lifecycle_assets(model), asset_checks=[skew_check(model)])
+        assets = dg.Definitions(
+            assets=lifecycle_assets(model), asset_checks=[skew_check(model), served_skew_check(model)]
+        )
         return dg.Definitions.merge(assets, model_automation(model))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.contract.names import is_current, table_of
 from mlops_assets.evaluation.misfits import gate_misfits
+from mlops_assets.experiment.misfits import experiment_misfits
 from mlops_assets.predictions.score import RESERVED
 from mlops_assets.training.misfits import misfits
 
@@ -31,6 +32,10 @@ def broken_references(catalog: Catalog) -> Iterator[Finding]:
         yield from _reserved_columns(model)
         yield from _training_misfits(model)
         yield from _gate_misfits(model)
+        yield from _unknown_fallbacks(model, catalog)
+        yield from _unknown_units(model, catalog)
+        yield from _labels_without_log(model)
+        yield from _experiment_misfits(model, catalog)
 
 
 def _tables(entry: Entry, sources: Mapping[str, str], place: tuple[str, ...], catalog: Catalog) -> Iterator[Finding]:
@@ -111,3 +116,59 @@ def _training_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:
 def _gate_misfits(model: Entry[ModelSpec]) -> Iterator[Finding]:
     for misfit in gate_misfits(model.spec.gate, model.spec.task):
         yield model.finding(("gate", *misfit.place), found=misfit.found, required=misfit.required, remedy=misfit.remedy)
+
+
+def _unknown_fallbacks(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    """Yield fallbacks of features that no server looks up."""
+    references = [reference.split(":") for reference in model.spec.features]
+    online = [name for view, name in references if view in catalog.views and catalog.views[view].spec.online]
+    for name in model.spec.serving.fallback:
+        if name not in online:
+            yield model.finding(
+                ("serving", "fallback", name),
+                found=repr(name),
+                required=f"a feature that is looked up: one of {', '.join(online) or '(no view of the model is online)'}",
+                remedy="Correct the name, or set `online: true` in the file of its view.",
+            )
+
+
+def _unknown_units(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    """Yield columns that are to name the unit of a rollout, and that no request carries."""
+    carried = _carried(model.spec, catalog)
+    for position, column in enumerate(model.spec.rollout.assign_by if model.spec.rollout else ()):
+        if column not in carried:
+            yield model.finding(
+                ("rollout", "assign_by", position),
+                found=repr(column),
+                required=f"a column that a request carries: one of {', '.join(carried)}",
+                remedy="Name a request input, an entity of the model's views or a key of its spine.",
+            )
+
+
+def _experiment_misfits(model: Entry[ModelSpec], catalog: Catalog) -> Iterator[Finding]:
+    spec = model.spec
+    if spec.experiment is None:
+        return
+    carried, kept = _carried(spec, catalog), spec.prediction_log.retention_days
+    for misfit in experiment_misfits(spec.experiment, spec.task, carried=carried, retention_days=kept):
+        yield model.finding(
+            ("experiment", *misfit.place), found=misfit.found, required=misfit.required, remedy=misfit.remedy
+        )
+
+
+def _carried(spec: ModelSpec, catalog: Catalog) -> list[str]:
+    """Return the columns that a request carries."""
+    entities = [column for name in spec.views if name in catalog.views for column in catalog.views[name].spec.entity]
+    return list(dict.fromkeys([*spec.request.inputs, *entities, *spec.spine.keys]))
+
+
+def _labels_without_log(model: Entry[ModelSpec]) -> Iterator[Finding]:
+    """Yield a label metric of a rollout that would never see a label: labels are joined to the compacted log."""
+    rollout = model.spec.rollout
+    if rollout is not None and rollout.metrics.label is not None and model.spec.prediction_log.schedule is None:
+        yield model.finding(
+            ("rollout", "metrics", "label"),
+            found="no `prediction_log.schedule`",
+            required="one, because labels are joined to the log once it is compacted",
+            remedy='Add for example `prediction_log: {schedule: "*/15 * * * *"}`.',
+        )

@@ -10,10 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from mlops_assets.contract.names import Name
 from mlops_assets.evaluation.report.spec import CardSpec
 from mlops_assets.evaluation.spec import GateSpec
+from mlops_assets.experiment.spec import ExperimentSpec
 from mlops_assets.features.spec import RequestSpec, SpineSpec
 from mlops_assets.monitoring.spec import MonitoringSpec
+from mlops_assets.predictions.spec import LogSpec, ScoringSpec
 from mlops_assets.predictor.signature import Task
 from mlops_assets.retraining.spec import RetrainingSpec
+from mlops_assets.rollout.spec import RolloutSpec
 from mlops_assets.training.spec import SplitSpec, TrainingSpec
 
 FeatureReference = Annotated[
@@ -50,12 +53,16 @@ class DeploymentSpec(BaseModel):
     )
 
 
-class ScoringSpec(BaseModel):
-    """When the windows of the spine's table are scored."""
+class ServingSpec(BaseModel):
+    """What a server does with this model's requests."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schedule: str | None = Field(default=None, description="Cron of `<model>_score`, UTC.", examples=["0 7 * * 0"])
+    fallback: dict[str, float | str | None] = Field(
+        default={},
+        description="Values of features that could not be looked up in time; null otherwise. Saved with the model.",
+        examples=[{"mean_amount": 20.0}],
+    )
 
 
 class ModelSpec(BaseModel):
@@ -81,7 +88,13 @@ class ModelSpec(BaseModel):
         default="auto", description="manual: a version that passed the gate waits for `mlops approve`."
     )
     card: CardSpec = Field(default=CardSpec(), description="What the model card says beyond measured facts.")
+    serving: ServingSpec = ServingSpec()
     deployment: DeploymentSpec = DeploymentSpec()
+    rollout: RolloutSpec | None = Field(
+        default=None, description="Steps to full traffic; without it an approved version takes all traffic at once."
+    )
+    experiment: ExperimentSpec | None = Field(default=None, description="How champion and challenger are compared.")
+    prediction_log: LogSpec = LogSpec()
     scoring: ScoringSpec = ScoringSpec()
     monitoring: MonitoringSpec = Field(default_factory=MonitoringSpec)  # pyright: ignore[reportArgumentType]
     retraining: RetrainingSpec = Field(default_factory=RetrainingSpec)  # pyright: ignore[reportArgumentType]

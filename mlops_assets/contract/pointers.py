@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from mlops_assets.decoding import converted
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.engine import connect, quoted
 from mlops_assets.lake.files import list_files, read_bytes
@@ -128,7 +129,7 @@ def read_pointer(lake: str, reference: str, number: int) -> Pointer:
         value, _ = decoded(key, read_bytes(join(lake, key + SUFFIX)))
     except FileNotFoundError as error:
         raise NoSuchPointer(reference, number) from error
-    return msgspec.convert(value, Pointer)
+    return converted(value, Pointer)
 
 
 def write_pointer(lake: str, reference: str, number: int, pointer: Pointer) -> bool:

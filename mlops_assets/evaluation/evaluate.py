@@ -120,7 +120,7 @@ def _refit(
     signature = candidate.manifest.signature
     pipeline = refit(table, _recipe(candidate), signature=signature, candidate=candidate.pipeline)
     facts = {**candidate.manifest.facts, "trained_through": newest(table).isoformat()}
-    extras = Extras(facts, candidate.request_source, reference_of)
+    extras = Extras(facts, candidate.request_source, reference_of, candidate.manifest.lookup)
     return log_model(run, REFIT, pipeline, table, signature=signature, extras=extras), pipeline
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.errors import MlopsError
 from mlops_assets.training.candidate import CANDIDATE
 
@@ -149,7 +150,7 @@ def from_json(data: bytes) -> Verdict:
         UnreadableVerdict: The bytes are not a verdict.
     """
     try:
-        return msgspec.json.decode(data, type=Verdict)
+        return decoder(Verdict).decode(data)
     except msgspec.DecodeError as error:
         raise UnreadableVerdict(str(error)) from error
 

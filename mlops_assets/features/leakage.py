@@ -5,7 +5,7 @@ It catches leaks inside anybody's SQL, not only in the join: what a query could 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_assets.features.compute import known_rows
@@ -78,16 +78,24 @@ def check_leakage(
 
 @dataclass(frozen=True)
 class _Past:
-    """The raw tables at the versions that a training set was made from, to be cut at any time."""
+    """The raw tables at the versions that a training set was made from, to be cut at any time.
+
+    Attributes:
+        attached: Reference and version behind each alias; a table is opened once, not for each time.
+    """
 
     con: duckdb.DuckDBPyConnection
     lake: str
     manifest: Manifest
     known_at: Mapping[str, KnownAtSpec | None]
+    attached: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
 
     def open(self, sources: Mapping[str, str], versions: Mapping[str, int], *, at: datetime) -> None:
         """Attach each `source/table` under its alias as it was known at `at`."""
-        open_sources(self.con, self.lake, sources, versions=versions)
+        wanted = {alias: (reference, versions[reference]) for alias, reference in sources.items()}
+        new = {alias: sources[alias] for alias, one in wanted.items() if self.attached.get(alias) != one}
+        open_sources(self.con, self.lake, new, versions=versions)
+        self.attached.update(wanted)
         cut_sources(self.con, sources, self.known_at, at=at)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.features.spec import RequestSpec
     from mlops_assets.predictor.request import RequestFeatures
+    from mlops_assets.predictor.signature import Kind
 
     Array = np.ndarray[Any, Any]
 
@@ -115,26 +116,30 @@ def apply_request(function: RequestFeatures, inputs: Sequence[str], table: pa.Ta
     """
     import pyarrow as pa
 
+    rows = table.num_rows
     columns = {name: _to_numpy(name, table[name]) for name in inputs}
-    try:
-        outputs = function(dict(columns))
-    except Exception as error:  # a person's function may raise anything
-        raise RequestFunctionFailed(inputs, table.num_rows, error) from error
-    _require_dict(outputs)
-    arrays = {name: _to_arrow(name, array, table.num_rows) for name, array in outputs.items()}
-    for name in set(arrays) & set(columns):
-        if not arrays[name].equals(_to_arrow(name, columns[name], table.num_rows)):
-            required = f"the input {name} unchanged, or another name"
-            raise WrongRequestOutput(name, found="other values than the input of that name", required=required)
+    outputs = call(function, columns, rows)
+    arrays = {name: to_arrow(name, array, rows) for name, array in outputs.items()}
+    for name in replaced_inputs(outputs, columns):
+        if not arrays[name].equals(to_arrow(name, columns[name], rows)):
+            raise changed_input(name)
     return pa.table(arrays)
 
 
 def computed_features(
-    function: RequestFeatures | None, inputs: Sequence[str], given: Mapping[str, pa.Array[Any]], rows: int
+    function: RequestFeatures | None,
+    inputs: Sequence[str],
+    given: Mapping[str, pa.Array[Any]],
+    rows: int,
+    *,
+    kinds: Mapping[str, Kind],
 ) -> dict[str, pa.ChunkedArray[Any]]:
     """Return the features that a model's function makes of the inputs that a caller gave; the others count as null.
 
     Nothing is computed when no input was given.
+
+    Args:
+        kinds: Kind of the inputs, so that one that is null in every row has its type all the same.
 
     Raises:
         MlopsError: See `apply_request`.
@@ -143,9 +148,37 @@ def computed_features(
 
     if function is None or not any(name in given for name in inputs):
         return {}
-    table = pa.table({name: given.get(name, pa.nulls(rows)) for name in inputs})
+    columns = {name: given.get(name, pa.nulls(rows)) for name in inputs}
+    is_text = {name: kinds.get(name) == "categorical" for name in inputs}
+    nulls = pa.nulls(rows, pa.string())
+    table = pa.table(
+        {name: nulls if is_text[name] and one.null_count == rows else one for name, one in columns.items()}
+    )
     computed = apply_request(function, inputs, table)
     return {name: computed[name] for name in computed.column_names}
+
+
+def call(function: RequestFeatures, columns: Mapping[str, Array], rows: int) -> dict[str, Any]:
+    """Call the function on arrays that it cannot change."""
+    for array in columns.values():
+        array.setflags(write=False)
+    try:
+        outputs = function(dict(columns))
+    except Exception as error:  # a person's function may raise anything
+        raise RequestFunctionFailed(list(columns), rows, error) from error
+    _require_dict(outputs)
+    return outputs
+
+
+def replaced_inputs(outputs: Mapping[str, Any], columns: Mapping[str, Array]) -> list[str]:
+    """Return the inputs in whose place an output stands."""
+    return [name for name, array in outputs.items() if name in columns and array is not columns[name]]
+
+
+def changed_input(name: str) -> WrongRequestOutput:
+    """Return the error of an output that is named like an input and differs from it."""
+    required = f"the input {name} unchanged, or another name"
+    return WrongRequestOutput(name, found="other values than the input of that name", required=required)
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray[Any]) -> Array:
@@ -163,9 +196,7 @@ def _to_numpy(name: str, column: pa.ChunkedArray[Any]) -> Array:
         array = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         raise WrongRequestInput(name, str(kind))
-    array = np.array(array)  # a copy: the values of the table must not change under a function that writes
-    array.setflags(write=False)
-    return array
+    return np.array(array)  # a copy: the values of the table must not change under a function that writes
 
 
 def _require_dict(outputs: object) -> None:
@@ -177,7 +208,12 @@ def _require_dict(outputs: object) -> None:
             raise WrongRequestOutput(repr(name), found=f"a name of type {type(name).__name__}", required="text")
 
 
-def _to_arrow(name: str, values: object, rows: int) -> pa.Array[Any]:
+def to_arrow(name: str, values: object, rows: int) -> pa.Array[Any]:
+    """Return an output as float64 or text, null where it is NaN or None.
+
+    Raises:
+        WrongRequestOutput: It has another shape or type.
+    """
     import numpy as np
     import pyarrow as pa
 

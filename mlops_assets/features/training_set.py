@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.labels import LabelCounts, labelled_rows
 from mlops_assets.features.sources import open_sources
@@ -25,6 +26,7 @@ from mlops_assets.lake.identity import identity
 from mlops_assets.lake.stored_table import open_table
 from mlops_assets.lake.uris import join
 from mlops_assets.lake.windows import Window
+from mlops_assets.predictor.frame import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,7 +148,7 @@ def build_training_set(
         views = open_views(con, lake, definition, versions=_view_versions(pinned))
         vectors = assemble(con, rows, definition, [view.joined for view in views])
     table = vectors.table
-    features: dict[str, Kind] = {name: _kind(table, name) for name in vectors.features}
+    features: dict[str, Kind] = {name: kind_of(table[name].type) for name in vectors.features}
     manifest = Manifest(
         sha256=content_sha256(table, features),
         as_of=as_of,
@@ -193,7 +195,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 def decode_manifest(data: bytes) -> Manifest:
     """Read a manifest, or raise `msgspec.DecodeError`."""
-    return msgspec.json.decode(data, type=Manifest)
+    return decoder(Manifest).decode(data)
 
 
 def load(uri: str, *, data: Literal["memory", "stream"] = "memory") -> TrainingSet:
@@ -240,11 +242,3 @@ def _is_whole(uri: str) -> bool:
 def content_sha256(table: pa.Table | StoredTable, features: Mapping[str, Kind]) -> str:
     """Return the identity of rows, and of which columns are the features."""
     return hashlib.sha256(json.dumps([identity(table), list(features.items())]).encode()).hexdigest()
-
-
-def _kind(table: pa.Table, name: str) -> Kind:
-    from pyarrow import types
-
-    kind = table[name].type
-    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    return "numeric" if is_number else "categorical"

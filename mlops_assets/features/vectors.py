@@ -16,13 +16,15 @@ from mlops_assets.lake import tables
 from mlops_assets.lake.engine import attach, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
 
     from mlops_assets.features.definition import VectorDefinition, View
     from mlops_assets.lake.windows import Window
+
+PART_ROWS = 2**20  # each part is joined on its own, which reads the views again
 
 
 class StaleView(MlopsError):
@@ -134,6 +136,19 @@ def window_vectors(definition: VectorDefinition, *, lake: str, window: Window) -
         spine = read_spine(con, definition, column=definition.window_column, start=window.start, end=window.end)
         views = open_views(con, lake, definition)
         return assemble(con, spine, definition, [view.joined for view in views]).table
+
+
+def window_vector_parts(definition: VectorDefinition, *, lake: str, window: Window) -> Iterator[pa.Table]:
+    """Yield what `window_vectors` returns in parts of at most `PART_ROWS`, in order; at least one, maybe without rows.
+
+    The spine is read at once, its features part by part: the vectors of a large window need not fit into memory.
+    """
+    with connect() as con:
+        open_sources(con, lake, definition.spine.sources)
+        spine = read_spine(con, definition, column=definition.window_column, start=window.start, end=window.end)
+        views = [view.joined for view in open_views(con, lake, definition)]
+        for start in range(0, max(1, spine.num_rows), PART_ROWS):
+            yield assemble(con, spine.slice(start, PART_ROWS), definition, views).table
 
 
 def _open_view(

@@ -91,16 +91,16 @@ def commit(uri: str, plan: Callable[[int | None], Write | None]) -> int | None:
         write = plan(version)
         return version if write is None else _write(uri, delta, write)
 
-    return _retried(uri, attempt)
+    return retried(uri, attempt)
 
 
 def _write(uri: str, planned_on: DeltaTable | None, write: Write) -> int:
     from deltalake import CommitProperties, Transaction, write_deltalake
 
     stored = _storable(write.rows)
-    delta = planned_on or _create(uri, stored.schema, list(write.partition_by))
+    delta = planned_on or create(uri, stored.schema, list(write.partition_by))
     if write.schema_mode == "merge":
-        require_same_types(uri, _arrow_schema(delta), stored.schema)
+        require_same_types(uri, arrow_schema(delta), stored.schema)
     facts = {PROPERTIES_KEY: json.dumps(dict(write.properties), sort_keys=True)}
     # Delta refuses a commit if one with the same application id came between; without it two appends both succeed,
     # and so do two overwrites of a table that has no files yet.
@@ -116,7 +116,12 @@ def _write(uri: str, planned_on: DeltaTable | None, write: Write) -> int:
     return delta.version()
 
 
-def _retried(uri: str, attempt: Callable[[], int | None]) -> int | None:
+def retried(uri: str, attempt: Callable[[], int | None]) -> int | None:
+    """Attempt a commit again as long as it loses the race.
+
+    Raises:
+        WriteContention: It lost too often.
+    """
     from deltalake.exceptions import CommitFailedError
     from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -132,10 +137,10 @@ def _retried(uri: str, attempt: Callable[[], int | None]) -> int | None:
 
 
 def _storable(table: pa.Table) -> pa.Table:
-    return table.cast(_storable_schema(table.schema), safe=False)
+    return table.cast(storable_schema(table.schema), safe=False)
 
 
-def _storable_schema(schema: pa.Schema) -> pa.Schema:
+def storable_schema(schema: pa.Schema) -> pa.Schema:
     """Return the types that every Delta reader knows: microseconds, plain values, all nullable."""
     import pyarrow as pa
 
@@ -153,7 +158,7 @@ def _open(uri: str) -> DeltaTable | None:
     return open_table(uri) if DeltaTable.is_deltatable(place(uri)) else None
 
 
-def _create(uri: str, schema: pa.Schema, partition_by: list[str]) -> DeltaTable:
+def create(uri: str, schema: pa.Schema, partition_by: list[str]) -> DeltaTable:
     """Create an empty table; if another writer was faster, the race for its first version is lost."""
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
@@ -182,14 +187,15 @@ def require_same_types(uri: str, held: pa.Schema, new: pa.Schema) -> None:
 def _delta_types(schema: pa.Schema) -> dict[str, Any]:
     from deltalake import Schema
 
-    return {one.name: one.type for one in Schema.from_arrow(_storable_schema(schema)).fields}
+    return {one.name: one.type for one in Schema.from_arrow(storable_schema(schema)).fields}
 
 
 def _type_name(kind: Any) -> str:
     return str(getattr(kind, "type", kind))
 
 
-def _arrow_schema(delta: DeltaTable) -> pa.Schema:
+def arrow_schema(delta: DeltaTable) -> pa.Schema:
+    """Return the columns of a table as Arrow names them."""
     import pyarrow as pa
 
     return pa.schema(delta.schema().to_arrow())

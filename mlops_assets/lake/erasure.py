@@ -20,12 +20,12 @@ from mlops_assets.lake.tables import PARTITIONED, commit_properties, in_windows,
 from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     import pyarrow as pa
 
-    Who = Mapping[str, str]
+    Who = Mapping[str, str | Collection[str]]
 
 LAST_CHECKPOINT = "_last_checkpoint"
 
@@ -50,13 +50,17 @@ def find_delta(root: str) -> list[str]:
 
 
 def matches(who: Who) -> str:
-    """Return the DuckDB predicate of somebody's rows: values are compared as text.
+    """Return the DuckDB predicate of somebody's rows: values are compared as text; of several values any may be there.
 
     >>> print(matches({"customer": "o'neill"}))
-    "customer"::varchar = 'o''neill'
+    "customer"::varchar in ('o''neill')
     """
-    literals = {column: value.replace("'", "''") for column, value in who.items()}
-    return " and ".join(f"{quoted(column)}::varchar = '{literal}'" for column, literal in literals.items())
+    values = {column: [value] if isinstance(value, str) else value for column, value in who.items()}
+    return " and ".join(f"{quoted(column)}::varchar in ({_literals(some)})" for column, some in values.items())
+
+
+def _literals(values: Collection[str]) -> str:
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
 
 
 def held_rows(uri: str, who: Who) -> Held | None:

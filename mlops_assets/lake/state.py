@@ -51,8 +51,25 @@ class UnreadableState(MlopsError):
         )
 
 
+class NoLake(MlopsError):
+    """The folder of the lake is not there: not mounted, misspelt, or nothing was ever stored."""
+
+    def __init__(self, lake: str) -> None:
+        super().__init__(
+            "The lake",
+            found=f"no folder {lake}",
+            required="the lake of this deployment",
+            remedy="Mount it, or correct MLOPS_LAKE or MLOPS_ENV; the first deployment makes it. A running server follows.",
+        )
+
+
 class StateStore(Protocol):
     """Objects by key, changed by compare-and-swap."""
+
+    @property
+    def root(self) -> str:
+        """Return where they are."""
+        ...
 
     def read(self, key: str) -> tuple[dict[str, Any], int] | None:
         """Return an object and its generation, or None."""
@@ -147,6 +164,16 @@ def update(
                 raise
             time.sleep(min(0.001 * 2**attempt, LONGEST_PAUSE_SECONDS))
     raise AssertionError  # the loop returns or raises
+
+
+def require_lake(state: StateStore) -> None:
+    """Tell a lake that is empty from one that is not there.
+
+    Raises:
+        NoLake: It is local, and there is no such folder.
+    """
+    if is_local(state.root) and not local_path(state.root).is_dir():
+        raise NoLake(state.root)
 
 
 def open_state(root_uri: str) -> StateStore:

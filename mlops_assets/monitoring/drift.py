@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.monitoring.channel import FeatureDrift, assess_channel
 from mlops_assets.predictor.outputs import MONITORED, PREDICTED_CLASS, SCORE
 from mlops_assets.stats.profile import GridMismatch
@@ -66,7 +67,7 @@ class DriftReport:
     @classmethod
     def from_json(cls, data: bytes) -> DriftReport:
         """Read what `to_json` wrote."""
-        return msgspec.json.decode(data, type=cls)
+        return decoder(cls).decode(data)
 
 
 def assess(

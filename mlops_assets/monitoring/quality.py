@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.predictor.outputs import PROBABILITIES, SCORE
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS
 
@@ -64,7 +65,7 @@ class Quality:
     @classmethod
     def from_json(cls, data: bytes) -> Quality:
         """Read what `to_json` wrote."""
-        return msgspec.json.decode(data, type=cls)
+        return decoder(cls).decode(data)
 
 
 def assess_quality(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_assets.decoding import converted
 from mlops_assets.predictor.outputs import MONITORED
 from mlops_assets.stats.grid import Grid, Kind, build_grid
 from mlops_assets.stats.profile import Profile, profile
@@ -39,7 +40,7 @@ class Reference:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Reference:
         """Read what `to_json` wrote, already parsed."""
-        return msgspec.convert(data, type=cls)
+        return converted(data, cls)
 
 
 def build_reference(

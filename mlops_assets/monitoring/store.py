@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.files import exists, list_files, read_bytes, write_bytes
 from mlops_assets.lake.uris import join
@@ -69,7 +70,7 @@ class MonitoringStore:
         uri = self.uri("profiles", window)
         if not exists(uri):
             raise WindowNotProfiled(self.model, window)
-        return msgspec.json.decode(read_bytes(uri), type=WindowProfile)
+        return decoder(WindowProfile).decode(read_bytes(uri))
 
     def profiles(self) -> dict[str, WindowProfile]:
         """Return the profiles of all windows, oldest first."""
@@ -81,6 +82,4 @@ class MonitoringStore:
 
     def _all(self, kind: str, of: type[Kept]) -> dict[str, Kept]:
         files = list_files(join(self.lake, kind, self.model))
-        return {
-            uri.rsplit("/", 1)[-1].removesuffix(".json"): msgspec.json.decode(read_bytes(uri), type=of) for uri in files
-        }
+        return {uri.rsplit("/", 1)[-1].removesuffix(".json"): decoder(of).decode(read_bytes(uri)) for uri in files}

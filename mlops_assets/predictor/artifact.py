@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.predictor import golden as golden_file
 from mlops_assets.predictor.calibration import bare_estimator
+from mlops_assets.predictor.equality import ROWS, Scorer
 from mlops_assets.predictor.errors import CorruptArtifact, GoldenMismatch, UntrustedTypes
-from mlops_assets.predictor.forms import FORM_FILES, FlatScorer, forms_of, scorers
-from mlops_assets.predictor.golden import TOLERANCE, golden_rows
+from mlops_assets.predictor.forms import FORM_FILES, forms_of, row_scorers, scorers
+from mlops_assets.predictor.golden import TOLERANCE, Golden, golden_rows
 from mlops_assets.predictor.manifest import LIBRARIES, MANIFEST, SCHEMA_VERSION, Manifest, decode, digest, encode
 from mlops_assets.predictor.request import load_request
 from mlops_assets.predictor.scoring import score
@@ -41,6 +43,7 @@ class Predictor:
         request_features: The function of `request_source`, called with the columns of `request_inputs`.
         reference_profile: The past that monitoring compares with, as it was given to `save`, parsed.
         form_files: The files of the forms beside the pipeline, by name.
+        golden: What every form must give again.
     """
 
     pipeline: Any
@@ -50,6 +53,7 @@ class Predictor:
     request_source: bytes | None
     reference_profile: dict[str, Any] | None
     form_files: Mapping[str, bytes]
+    golden: Golden
 
     @property
     def features(self) -> Mapping[str, Kind]:
@@ -69,9 +73,10 @@ class Predictor:
         """
         return score(self.pipeline, columns, self.manifest.signature)
 
-    def forms(self) -> dict[str, FlatScorer]:
-        """Load the forms that score without scikit-learn, by the file of their estimator."""
-        return scorers(self.form_files, self.manifest.signature)
+    def forms(self) -> dict[str, Scorer]:
+        """Load the forms that score without scikit-learn: by the file of their estimator, and `rows` for a few rows."""
+        forms = scorers(self.form_files, self.manifest.signature)
+        return {**forms, **({} if ROWS in self.manifest.lacking else row_scorers(forms))}
 
 
 def save(
@@ -83,23 +88,22 @@ def save(
     facts: Mapping[str, Any],
     request_source: bytes | None = None,
     reference_profile: bytes | None = None,
+    lookup: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Write a model into `folder`; the manifest goes last, so a half-written folder never loads.
 
     Args:
         rows: Real rows with every feature: the golden rows are picked from them, and the forms are compared on them.
         facts: What to remember of the training; values that JSON can hold.
+        lookup: See `Manifest`.
     """
     import skops.io
 
     model = skops.io.dumps(pipeline)
     golden = golden_rows(rows, signature)
-    replay = {
-        "rows": {name: golden[name].to_pylist() for name in signature.features},
-        "scores": score(pipeline, golden, signature).tolist(),
-    }
+    replay = golden_file.encode(golden, score(pipeline, golden, signature))
     forms, lacking = forms_of(pipeline, rows, signature)
-    files = {MODEL: model, GOLDEN: json.dumps(replay).encode(), **forms}
+    files = {MODEL: model, GOLDEN: replay, **forms}
     if request_source is not None:
         load_request(request_source, file=REQUEST)
         files[REQUEST] = request_source
@@ -115,6 +119,8 @@ def save(
         libraries={name: version(name) for name in LIBRARIES},
         types=tuple(skops.io.get_untrusted_types(data=model)),
         lacking=lacking,
+        input_kinds=dict(signature.input_kinds),
+        lookup=dict(lookup or {}),
     )
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in (files | {MANIFEST: encode(manifest)}).items():
@@ -141,8 +147,9 @@ def load(uri: str) -> Predictor:
         request_source=request,
         reference_profile=None if profile is None else json.loads(profile),
         form_files={name: data for name, data in files.items() if name in FORM_FILES},
+        golden=golden_file.decode(files[GOLDEN], manifest.signature),
     )
-    _replay(uri, predictor, files[GOLDEN])
+    _replay(uri, predictor)
     return predictor
 
 
@@ -205,15 +212,8 @@ def _load_pipeline(uri: str, data: bytes, manifest: Manifest) -> Any:
     return pipeline
 
 
-def _replay(uri: str, predictor: Predictor, golden: bytes) -> None:
-    import numpy as np
-    import pyarrow as pa
-
-    saved = json.loads(golden)
-    arrow = {"numeric": pa.float64(), "categorical": pa.string()}
-    rows = pa.table({name: pa.array(saved["rows"][name], arrow[kind]) for name, kind in predictor.features.items()})
-    scores = np.asarray(saved["scores"])
-    difference = float(np.max(np.abs(predictor.predict(rows) - scores) / np.maximum(np.abs(scores), 1)))
+def _replay(uri: str, predictor: Predictor) -> None:
+    difference = predictor.golden.difference(predictor)
     if not difference <= TOLERANCE:
         libraries = ", ".join(f"{name} {found}" for name, found in predictor.manifest.libraries.items())
         raise GoldenMismatch(uri, difference=difference, tolerance=TOLERANCE, libraries=libraries)

@@ -4,6 +4,8 @@
 - `json`: rows as a server gets them, written to JSON and read again, against the rows themselves.
 - `thresholds`: rows exactly on the split points of the trees and just below; on quantiles where there are no trees.
 - `edges`: rows with one feature missing, huge or never seen before.
+
+What fills the matrix of a few rows is held to `transformed` as well, beyond the edges.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlops_assets.predictor import tables as flat
 from mlops_assets.predictor.calibration import bare_estimator
 from mlops_assets.predictor.frame import feature_frame
+from mlops_assets.predictor.rows import RowScorer, plain_columns
 from mlops_assets.predictor.scoring import score
 from mlops_assets.predictor.split_points import split_points
 
@@ -29,12 +32,13 @@ if TYPE_CHECKING:
 
     Vector = np.ndarray[Any, Any]
 
-TABLES = "tables.json"
+TABLES, ROWS = "tables.json", "rows"
 TRANSFORMED, JSON, THRESHOLDS, EDGES = "transformed", "json", "thresholds", "edges"
 MOST_ROWS = 20_000
 TOLERANCE = 1e-6
 TINY = 1e-300
 NUMBERS: tuple[float | None, ...] = (None, 1e30, -1e30)
+BEYOND = (1e300, -1e300, float("inf"), float("-inf"))  # float32 holds none of them
 CATEGORIES: tuple[str | None, ...] = (None, "", "a category never seen")
 
 
@@ -89,6 +93,8 @@ def compare(
 
     rows = _thinned(rows, signature)
     found = [] if tables is None else [_transformed(pipeline, tables, rows, signature)]
+    if tables is not None and ROWS in forms:
+        found.append(_filled(tables, rows, signature))
     spread = float(np.std(score(pipeline, rows, signature))) if signature.task == "regression" else 1.0
     for name, plain, sent in _sets(pipeline, rows, signature, tables):
         expected = score(pipeline, plain, signature)
@@ -132,6 +138,24 @@ def _transformed(pipeline: Any, tables: flat.Tables, rows: pa.Table, signature: 
     both_missing = np.isnan(ours) & np.isnan(theirs)
     largest = np.max(np.where(both_missing, 0, np.abs(ours - theirs)), initial=0)
     return Difference(TABLES, TRANSFORMED, len(frame), float(np.inf if np.isnan(largest) else largest), 0)
+
+
+def _filled(tables: flat.Tables, rows: pa.Table, signature: Signature) -> Difference:
+    import numpy as np
+    import pyarrow as pa
+
+    first = _typed(rows.slice(0, 1), signature).to_pylist()[0]
+    beyond = _of_rows([{**first, name: value} for name in signature.names("numeric") for value in BEYOND], signature)
+    parts = [_typed(rows, signature), edge_rows(rows, signature), beyond]
+    table = pa.concat_tables([part for part in parts if part.num_rows])
+    theirs = flat.apply(tables, feature_frame(table, signature)).astype(np.float32)
+    ours = RowScorer(tables, _no_estimate, signature).fill(plain_columns(table, signature))
+    is_equal = np.array_equal(ours, theirs, equal_nan=True)
+    return Difference(ROWS, TRANSFORMED, table.num_rows, 0.0 if is_equal else np.inf, 0)
+
+
+def _no_estimate(matrix: Vector) -> Vector:
+    return matrix
 
 
 def _largest(expected: Vector, given: Vector, spread: float) -> float:

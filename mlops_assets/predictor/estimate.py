@@ -63,10 +63,10 @@ def onnx_estimate(data: bytes, task: Task) -> Estimate:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    name, output = session.get_inputs()[0].name, 0 if task == "regression" else 1
+    name, asked = session.get_inputs()[0].name, [session.get_outputs()[0 if task == "regression" else 1].name]
 
     def estimate(matrix: Matrix) -> Matrix:
-        made = np.asarray(session.run(None, {name: matrix.astype(np.float32)})[output])
+        made = np.asarray(session.run(asked, {name: matrix.astype(np.float32)})[0])
         return made.ravel() if task == "regression" else made
 
     return estimate

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mlops_assets.predictor.signature import Signature
+    from mlops_assets.predictor.signature import Kind, Signature
 
     Columns = pa.Table | Mapping[str, np.ndarray[Any, Any]]
 
@@ -40,6 +40,14 @@ def feature_frame(columns: Columns, signature: Signature) -> pd.DataFrame:
     return pd.DataFrame(
         {name: converters[kind](name, as_array(name, kind, columns[name])) for name, kind in signature.features.items()}
     )
+
+
+def kind_of(kind: pa.DataType) -> Kind:
+    """Return what a column of an Arrow type is to a model."""
+    from pyarrow import types
+
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    return "numeric" if is_number else "categorical"
 
 
 def as_array(name: str, kind: str, values: Any) -> pa.Array[Any]:

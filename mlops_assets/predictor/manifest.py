@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.predictor.signature import Kind, Signature, Task
 
 SCHEMA_VERSION = 1
@@ -21,9 +22,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         files: sha256 of each file beside the manifest, by name.
         facts: Free facts of training, such as `training_set`, `trained_through`, `candidate_id`.
         libraries: Version of each library that shapes the scores, at the time of saving.
-        lacking: Why the model has no file of a form that others have, by file.
+        lacking: Why the model lacks a form that others have: by file, and `rows` where few rows differ.
         types: Types inside `model.skops` beyond those that skops itself trusts.
         classes: See `Signature`.
+        input_kinds: See `Signature`.
+        lookup: What a server looks up for a request, and the columns that say for whom (`features.online.plan`).
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -36,10 +39,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     lacking: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    input_kinds: dict[str, Kind] = {}
+    lookup: dict[str, Any] = {}
 
     @property
     def signature(self) -> Signature:
-        return Signature(self.features, self.task, self.request_inputs, self.classes)
+        return Signature(self.features, self.task, self.request_inputs, self.classes, self.input_kinds)
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -49,7 +54,7 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes) -> Manifest:
     """Read a manifest, or raise `msgspec.DecodeError`."""
-    return msgspec.json.decode(data, type=Manifest)
+    return decoder(Manifest).decode(data)
 
 
 def digest(data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -22,12 +22,14 @@ class Signature:
             column a class; `regression` scores are values.
         request_inputs: Columns of a request from which `request_features` computes further features.
         classes: Labels of a multiclass model, in the order of the columns of its scores; empty otherwise.
+        input_kinds: Kind of each request input in the training set; models that were saved without it lack it.
     """
 
     features: Mapping[str, Kind]
     task: Task
     request_inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    input_kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
 
     def names(self, kind: Kind) -> list[str]:
         """Return the features of one kind, in order."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.predictor.calibration import Map
 from mlops_assets.predictor.errors import NotTabular
 
@@ -97,7 +98,7 @@ def encode(tables: Tables) -> bytes:
 
 def decode(data: bytes) -> Tables:
     """Read what `encode` wrote."""
-    return msgspec.json.decode(data, type=Tables)
+    return decoder(Tables).decode(data)
 
 
 def _steps(transformer: Any) -> list[Any]:
@@ -153,6 +154,7 @@ def _encoded(encoder: Any, features: list[str]) -> Iterator[Categories]:
         asked = [*known, UNSEEN]
         rows = {other: [encoder.categories_[i][0]] * len(asked) for i, other in enumerate(features)}
         made = encoder.transform(pd.DataFrame({**rows, feature: asked}))
+        made = made.toarray() if hasattr(made, "toarray") else made  # a sparse matrix
         made = np.asarray(made, dtype=np.float64)[:, ends[position] - columns[position] : ends[position]]
         vectors = [tuple(map(float, vector)) for vector in made]
         yield Categories(feature, dict(zip(known, vectors, strict=False)), vectors[-1])

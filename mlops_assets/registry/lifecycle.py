@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mlops_assets.decoding import converted
 from mlops_assets.lake.state import update
 from mlops_assets.registry.errors import AlreadyDecided, NoSuchVersion, NotDeployable, VersionTaken
 
@@ -176,4 +177,4 @@ def _key(model: str, version: int) -> str:
 
 
 def _card(stored: dict[str, Any]) -> VersionCard:
-    return msgspec.convert(stored, VersionCard)
+    return converted(stored, VersionCard)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mlops_assets.decoding import converted
 from mlops_assets.errors import MlopsError
 from mlops_assets.lake.state import update
 
@@ -150,4 +151,4 @@ def _to_dict(event: Event) -> dict[str, Any]:
 
 
 def _from_dict(stored: Mapping[str, Any]) -> Event:
-    return msgspec.convert(stored, type=Event)
+    return converted(stored, Event)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_assets.decoding import converted
 from mlops_assets.lake.state import update
 from mlops_assets.lake.windows import Window
 
@@ -57,7 +58,7 @@ def _key(model: str) -> str:
 
 
 def _read(stored: dict[str, Any] | None) -> dict[str, HeldWindow]:
-    return msgspec.convert(stored, type=_Held).windows if stored else {}
+    return converted(stored, _Held).windows if stored else {}
 
 
 def _without(held: dict[str, HeldWindow], key: str) -> dict[str, HeldWindow]:

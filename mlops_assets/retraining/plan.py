@@ -18,7 +18,7 @@ BUDGET_DAYS = 30
 class RunState:
     """A run that named an event; `verdict` is what became of its candidate, whatever became of the run.
 
-    It is `waiting` until somebody approves or rejects the version that the run registered.
+    It is `waiting` until the version that the run registered was rejected, or has all traffic, or never will.
     """
 
     run_id: str
@@ -84,10 +84,10 @@ def plan(
     """
     closing = [close for event in events if (close := _close(event, runs.get(event.id, ()), spec))]
     closed = {close.event_id for close in closing}
-    answered = tuple(
-        event.id for event in events if event.id not in closed and _awaits_approval(runs.get(event.id, ()))
+    answered = tuple(event.id for event in events if event.id not in closed and _is_open(runs.get(event.id, ())))
+    waits = (
+        (Wait(answered, "a version that answers them waits for approval, or is being rolled out"),) if answered else ()
     )
-    waits = (Wait(answered, "a version that answers them waits for approval"),) if answered else ()
     rest = [event for event in events if event.id not in closed and event.id not in answered]
     return (*closing, *waits, *_start(rest, runs=runs, spec=spec, retrained_at=retrained_at, now=now, active=active))
 
@@ -100,7 +100,7 @@ def _close(event: Event, runs: Sequence[RunState], spec: RetrainingSpec) -> Clos
     verdicts = [run.verdict for run in runs if run.verdict]
     if "promoted" in verdicts:
         return Close(event.id, "promoted", run_ids)
-    if _awaits_approval(runs):
+    if _is_open(runs):
         return None
     if verdicts:
         return Close(event.id, "rejected", run_ids)
@@ -109,7 +109,7 @@ def _close(event: Event, runs: Sequence[RunState], spec: RetrainingSpec) -> Clos
     return None
 
 
-def _awaits_approval(runs: Sequence[RunState]) -> bool:
+def _is_open(runs: Sequence[RunState]) -> bool:
     return any(run.verdict == "waiting" for run in runs)
 
 

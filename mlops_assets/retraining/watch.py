@@ -11,6 +11,7 @@ from mlops_assets.monitoring.drift import DriftReport, assess
 from mlops_assets.monitoring.reference import Reference, past_windows
 from mlops_assets.monitoring.report import render_report
 from mlops_assets.monitoring.store import MonitoringStore, WindowProfile
+from mlops_assets.predictions.held import window_rows
 from mlops_assets.predictions.score import predictions_uri
 from mlops_assets.predictor.artifact import load
 from mlops_assets.retraining.held import held_windows
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mlops_assets.retraining.events import Event
     from mlops_assets.retraining.triage import Triage
     from mlops_assets.stats.grid import Kind
+    from mlops_assets.stats.profile import Profile
 
 Render = Literal["on_event", "always", "never"]
 
@@ -57,7 +59,7 @@ def profile_window(store: MonitoringStore, state: StateStore, window: Window) ->
         NotRouted: No version answered at the start of the window.
     """
     route = champion_at(state, store.model, window.start)
-    rows = read(predictions_uri(store.lake, store.model), window=window.key)
+    rows = window_rows(state, lake=store.lake, model=store.model, window=window.key)
     counted = profile(rows, _reference(route.artifact_uri).grid)
     kept = WindowProfile(counted, route.version, route.artifact_uri)
     store.write("profiles", window.key, kept)
@@ -80,14 +82,10 @@ def watch_window(
         WindowNotProfiled: The window has no profile.
     """
     current = store.profile(window.key)
-    held = {other.window.key for other in held_windows(state, store.model)} - {window.key}
     reference = _reference(current.artifact_uri)
-    profiles = {key: other.profile for key, other in store.profiles().items()}
-    past = past_windows(reference, profiles, before=window.key, held=held)
-    report = assess(window.key, current.profile, past, grid=reference.grid, spec=spec, exogenous=exogenous)
-    reports = store.drift_reports()
-    earlier = [other for key, other in reports.items() if key < window.key]
-    decision = triage(report, [other for other in earlier if other.window not in held], spec=spec)
+    report, earlier, decision = judge_window(
+        store, state, window, current.profile, reference=reference, spec=spec, exogenous=exogenous
+    )
     uri = store.write("drift", window.key, report)
     event = respond(
         decision,
@@ -100,15 +98,38 @@ def watch_window(
         now=now,
     )
     wanted = render == "always" or (render == "on_event" and event is not None)
-    page = _render(store, report, reference) if wanted else None
+    page = _render(store, state, report, reference) if wanted else None
     return Watched(report, decision, (*earlier, report), event, uri, page)
+
+
+def judge_window(
+    store: MonitoringStore,
+    state: StateStore,
+    window: Window,
+    current: Profile,
+    *,
+    reference: Reference,
+    spec: MonitoringSpec,
+    exogenous: frozenset[str],
+) -> tuple[DriftReport, list[DriftReport], Triage]:
+    """Return the drift of a window, the reports before it, and what it calls for; nothing is kept.
+
+    Args:
+        current: Counts of the window on the grid of `reference`.
+    """
+    held = {other.window.key for other in held_windows(state, store.model)} - {window.key}
+    profiles = {key: other.profile for key, other in store.profiles().items()}
+    past = past_windows(reference, profiles, before=window.key, held=held)
+    report = assess(window.key, current, past, grid=reference.grid, spec=spec, exogenous=exogenous)
+    earlier = [other for key, other in store.drift_reports().items() if key < window.key]
+    return report, earlier, triage(report, [other for other in earlier if other.window not in held], spec=spec)
 
 
 def _reference(artifact_uri: str) -> Reference:
     return Reference.from_dict(load(artifact_uri).reference_profile or {})
 
 
-def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -> str | None:
+def _render(store: MonitoringStore, state: StateStore, report: DriftReport, reference: Reference) -> str | None:
     """Render the window against the scored windows of its baseline; nothing to show if none of them was scored."""
     import pyarrow as pa
 
@@ -119,7 +140,8 @@ def _render(store: MonitoringStore, report: DriftReport, reference: Reference) -
     kinds: dict[str, Kind] = dict.fromkeys(reference.grid.numeric, "numeric")
     kinds |= dict.fromkeys(reference.grid.categorical, "categorical")
     then = pa.concat_tables(scored, promote_options="permissive")
-    page = render_report(then, read(uri, window=report.window), kinds, seed=0)
+    now = window_rows(state, lake=store.lake, model=store.model, window=report.window)
+    page = render_report(then, now, kinds, seed=0)
     place = store.uri("reports", report.window, "html")
     write_bytes(place, page)
     return place

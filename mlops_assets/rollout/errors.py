@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from mlops_assets.rollout.state import Phase, Rollout
 
 
 class NotRouted(MlopsError):
@@ -56,4 +59,59 @@ class ServerRefused(MlopsError):
             found=error,
             required="a version that every running server loads",
             remedy="The former version answers on. Mend the artefact, or retrain.",
+        )
+
+
+class RolloutOver(MlopsError):
+    """The rollout has ended, and an ended one never changes."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        last = rollout.actions[-1]
+        super().__init__(
+            f"rollout {rollout.id}",
+            found=f"it was {rollout.phase.replace('_', ' ')} at {last.at.isoformat()}: {last.why}",
+            required="a rollout that is under way",
+            remedy="`mlops rollout status` shows the newest one; `mlops promote` and `mlops rollback` move traffic now.",
+        )
+
+
+class NotPossibleNow(MlopsError):
+    """The rollout is in a phase in which this means nothing."""
+
+    def __init__(self, rollout: Rollout, action: str, phases: Sequence[Phase]) -> None:
+        remedies = {
+            "running": "Wait for its next judgement, pause it, abort it, or promote it with --full.",
+            "paused": "Resume it, promote it to the next step, or abort it.",
+            "waiting": "Promote it to the next step, or abort it.",
+            "holding": "Wait until it has held, end that with promote --full, or abort it.",
+        }
+        super().__init__(
+            f"rollout {rollout.id}: {action}",
+            found=f"phase {rollout.phase}",
+            required=f"phase {' or '.join(phases)}",
+            remedy=remedies[rollout.phase],
+        )
+
+
+class RolloutFrozen(MlopsError):
+    """A freeze window of the plan: nothing goes forward."""
+
+    def __init__(self, rollout_id: str, until: datetime) -> None:
+        super().__init__(
+            f"rollout {rollout_id}: going forward",
+            found=f"a freeze until {until.isoformat()}",
+            required="a time outside of `rollout.freeze`",
+            remedy="Wait until then; going back is allowed at any time.",
+        )
+
+
+class NoRollout(MlopsError):
+    """The model never had a rollout."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model}: its rollout",
+            found="none, ever",
+            required="a rollout that is under way",
+            remedy=f"`{model}/deployment` or `mlops rollout start {model} VERSION` begins one where the file has `rollout:`.",
         )

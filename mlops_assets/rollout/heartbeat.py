@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from mlops_assets.decoding import decoder
+
 FRESH_SECONDS = 15.0
 POLL_SECONDS = 0.1
 
@@ -27,23 +29,65 @@ class Serving:
         version: Version that it answers with; 0 while it answers with nothing.
         load_error: Why the routed version could not be loaded; the former one goes on answering.
         failed_generation: The generation that could not be loaded.
+        challenger: Version that answers or shadows beside it; 0 without one.
+        rung: How the version scores (`serving.arm.Arm.rung`).
+        challenger_rung: The same of the challenger.
+        refused_rungs: Why a version does not use a rung above, by `<rung> of version <n>`.
     """
 
     generation: int = 0
     version: int = 0
     load_error: str | None = None
     failed_generation: int = 0
+    challenger: int = 0
+    rung: str = ""
+    challenger_rung: str = ""
+    refused_rungs: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Recent:
+    """What one worker did with one arm in the last minute.
+
+    Attributes:
+        errors: Requests that ended with a status of 500 or above.
+        latency: Requests by class of latency (`serving.live`), which add up over workers.
+    """
+
+    model: str
+    version: int
+    variant: str
+    requests: int
+    errors: int
+    p50_ms: float
+    p99_ms: float
+    latency: dict[int, int] = field(default_factory=dict[int, int])
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One server and what it serves; `written_at` is seconds since the epoch."""
+    """One worker of a server and what it serves; times are seconds since the epoch.
+
+    Attributes:
+        slot: Place among the server's workers; a worker that is started again has the place of the one before it.
+        workers: How many the server should have.
+        restarts: How often this place was filled again.
+        recent: What it did in the last minute.
+        counters: Totals and levels of log, shadow and limits, as they stand in the metrics.
+    """
 
     pid: int
     url: str
     written_at: float
     models: dict[str, Serving] = field(default_factory=dict[str, Serving])
     schema_version: int = 1
+    slot: int = 0
+    workers: int = 1
+    restarts: int = 0
+    started_at: float = 0
+    is_draining: bool = False
+    recent: tuple[Recent, ...] = ()
+    counters: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -85,6 +129,13 @@ def write_heartbeat(home: Path, beat: Heartbeat, *, env: str) -> None:
 def remove_heartbeat(home: Path, pid: int, *, env: str) -> None:
     """Say that a server stopped."""
     (_folder(home, env) / f"{pid}.json").unlink(missing_ok=True)
+
+
+def remove_stale_heartbeats(home: Path, *, env: str) -> None:
+    """Remove what servers left that were killed."""
+    for path in _folder(home, env).glob("*.*"):
+        if path.stem.isdigit() and not psutil.pid_exists(int(path.stem)):
+            path.unlink(missing_ok=True)
 
 
 def live_servers(home: Path, *, env: str) -> list[Heartbeat]:
@@ -130,7 +181,7 @@ def _folder(home: Path, env: str) -> Path:
 
 def _read(path: Path) -> Heartbeat | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Heartbeat)
+        return decoder(Heartbeat).decode(path.read_bytes())
     except (FileNotFoundError, msgspec.MsgspecError):  # gone meanwhile, or left by another release: not a live server
         return None
 

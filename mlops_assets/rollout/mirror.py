@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from mlops_assets.registry.lifecycle import cards
 from mlops_assets.registry.registry import Alias
 from mlops_assets.rollout.roles import roles
-from mlops_assets.rollout.routing import settle_rejections
+from mlops_assets.rollout.traffic import settle_rejections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

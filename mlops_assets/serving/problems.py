@@ -11,8 +11,15 @@ from mlops_assets.errors import MlopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
+LONGEST = 300
 BODY = "dataframe_records, dataframe_split or instances"
+
+
+def _shortened(text: str) -> str:
+    """Keep a caller from being sent, and a log from being filled with, whatever was sent."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 50]} … {text[-50:]}"
 
 
 class Problem(MlopsError):
@@ -25,8 +32,8 @@ class Problem(MlopsError):
     status: ClassVar[int] = 422
 
     def __init__(self, title: str, *, field: str, found: str, required: str, remedy: str) -> None:
-        self.title, self.field = title, field
-        super().__init__(f"{title}, {field}", found=found, required=required, remedy=remedy)
+        self.title, self.field = title, _shortened(field)
+        super().__init__(f"{title}, {self.field}", found=_shortened(found), required=required, remedy=remedy)
 
     def to_json(self) -> dict[str, Any]:
         """Return the members of the problem document."""
@@ -43,8 +50,23 @@ class NotJson(Problem):
         super().__init__("malformed body", field="body", found=reason, required="JSON", remedy="Correct the body.")
 
 
+class NotCsv(Problem):
+    """The body is declared as CSV and is none."""
+
+    status = 400
+
+    def __init__(self, reason: str, *, field: str) -> None:
+        super().__init__(
+            "malformed body",
+            field=field,
+            found=reason,
+            required="CSV in UTF-8, cells in double quotes where they hold commas, quotes or line ends",
+            remedy="Correct the body.",
+        )
+
+
 class WrongShape(Problem):
-    """The body is JSON of another shape."""
+    """The body has another shape."""
 
     def __init__(self, found: str, *, field: str = "body", required: str = f"exactly one of {BODY}") -> None:
         super().__init__("wrong body", field=field, found=found, required=required, remedy="See /docs for the shapes.")
@@ -66,16 +88,16 @@ class BodyTooLarge(Problem):
 
 
 class UnsupportedContentType(Problem):
-    """The body is not declared as JSON."""
+    """The body is not declared as something that is read."""
 
     status = 415
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, found: str, supported: Iterable[str]) -> None:
         super().__init__(
             "unsupported content type",
             field="Content-Type",
             found=found or "none",
-            required="application/json",
+            required=f"{' or '.join(supported)}, in UTF-8",
             remedy="Set the header.",
         )
 
@@ -111,7 +133,11 @@ class AmbiguousModel(Problem):
 
 
 class NotLoaded(Problem):
-    """The model is routed, but no version of it could be loaded; or nothing is routed."""
+    """The model is routed, but no version of it could be loaded; or nothing is routed.
+
+    Args:
+        load_error: As the heartbeat has it; callers are told its kind alone, for the rest names places of the server.
+    """
 
     status = 503
 
@@ -119,9 +145,9 @@ class NotLoaded(Problem):
         super().__init__(
             "model not loaded",
             field="model",
-            found=load_error or "no version loaded yet",
+            found=load_error.partition(":")[0] if load_error else "no version loaded yet",
             required="a loaded version",
-            remedy=f"Materialise `{model}/deployment` with an intact version.",
+            remedy=f"Materialise `{model}/deployment` with an intact version; /models and the log of the server say more.",
         )
 
 
@@ -155,4 +181,24 @@ class RequestFunctionFailed(Problem):
             found=reason,
             required="inputs that the model's request function accepts",
             remedy="Send every input with the type that it has in the spine, or send the features themselves.",
+        )
+
+
+class LogUnavailable(Problem):
+    """The prediction log cannot be written, and without it no answer is given.
+
+    Args:
+        folder: Of the log; callers are not told where it is.
+    """
+
+    status = 503
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            "prediction log not written",
+            field="log",
+            found=reason.replace(str(folder), "the log"),
+            required="room and permission to write it",
+            remedy="Free space where the log of the server says; the next request tries again. `mlops serve --log shed` "
+            "answers without the prediction log, and counts what is missing from it.",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.errors import MlopsError
 from mlops_assets.stats.columns import category_counts, sorted_values
 
@@ -130,7 +131,7 @@ class Profile:
     @classmethod
     def from_json(cls, data: bytes) -> Profile:
         """Read what `to_json` wrote."""
-        return msgspec.json.decode(data, type=cls)
+        return decoder(cls).decode(data)
 
 
 def profile(table: pa.Table, grid: Grid) -> Profile:

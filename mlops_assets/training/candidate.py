@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Extras:
     Attributes:
         facts: Where it came from, such as `training_set` (a sha256); values that JSON can hold.
         request_source: Source of the request function.
+        lookup: What a server looks up for a request (`features.online.plan`), as JSON holds it.
         reference_of: Makes the reference profile of monitoring from the training rows and what the model says
             of them (`predictor.outputs`).
     """
@@ -46,6 +47,7 @@ class Extras:
     facts: Mapping[str, Any]
     request_source: bytes | None = None
     reference_of: ReferenceOf | None = None
+    lookup: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def log_candidate(run: TrackedRun, fitted: Fitted, table: pa.Table, *, extras: E
         "trained_through": fitted.trained_through.isoformat(),
         **{name: getattr(split, name).isoformat() for name in BOUNDS},
     }
-    both = Extras({**extras.facts, **training}, extras.request_source, extras.reference_of)
+    both = replace(extras, facts={**extras.facts, **training})
     uri = log_model(run, CANDIDATE, fitted.pipeline, table, signature=fitted.signature, extras=both)
     return Logged(run.run_id, run.url, uri, artifact.identity(uri), fitted.metrics, pictures)
 
@@ -118,6 +120,7 @@ def log_model(
             facts={**extras.facts, "data": "memory" if rows is table else "stream", "reference_rows": rows.num_rows},
             request_source=extras.request_source,
             reference_profile=reference,
+            lookup=extras.lookup,
         )
         run.log_folder(Path(folder), name)
     return run.artifact_uri(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lake.stored_table import StoredTable
+from mlops_assets.predictor.frame import kind_of
 from mlops_assets.predictor.scoring import score
 from mlops_assets.predictor.signature import Signature
 from mlops_assets.stats.metrics import METRICS, TASK_METRICS
@@ -101,7 +102,9 @@ def train(
         MlopsError: The rows or the estimator do not allow it (`training.errors`).
     """
     parts = split(table, split_spec, task=task, label_delay=label_delay)
-    signature = Signature(features, task, tuple(request_inputs), classes_of(table, task))
+    there = [name for name in request_inputs if name in table.column_names]
+    kinds: dict[str, Kind] = {name: kind_of(table.schema.field(name).type) for name in there}
+    signature = Signature(features, task, tuple(request_inputs), classes_of(table, task), kinds)
     return fit(table, signature=signature, spec=spec, split=parts, search=search)
 
 

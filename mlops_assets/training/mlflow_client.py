@@ -7,6 +7,7 @@ import logging
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from mlops_assets.settings import silence_telemetry
@@ -21,6 +22,7 @@ SQLITE, POSTGRES = "sqlite:///", "postgresql"
 CREATING = 469_970_677_875  # number of the lock in PostgreSQL: any will do, if it is always the same
 CONNECT_S = 10
 REQUEST_S = 30
+_filling = Lock()
 
 
 def open_client(tracking_uri: str, *, patience_s: float = PATIENCE_S) -> MlflowClient:
@@ -38,6 +40,7 @@ def open_client(tracking_uri: str, *, patience_s: float = PATIENCE_S) -> MlflowC
         if not variable.is_set():
             variable.set(value)
     create_database(tracking_uri, patience_s=patience_s)
+    _fill_registries()
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     return cast("MlflowClient", Patient(client, tracking_uri, patience_s))
 
@@ -54,6 +57,14 @@ def create_database(tracking_uri: str, *, patience_s: float = PATIENCE_S) -> Non
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is raised as well
     with _sqlite_lock(tracking_uri) if tracking_uri.startswith(SQLITE) else _postgres_lock(tracking_uri, patience_s):
         patiently(lambda: MlflowClient(tracking_uri=tracking_uri), tracking_uri, patience_s=patience_s)
+
+
+def _fill_registries() -> None:
+    """Let MLflow list its kinds of model registry, one thread at a time: others would be shown the list half filled."""
+    from mlflow.tracking._model_registry.utils import _get_store_registry  # pyright: ignore[reportPrivateUsage]
+
+    with _filling:
+        _get_store_registry()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from contract.judging import finding, judge
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingestion.world import NOW, order, orders, shop_spec
 
@@ -23,6 +23,7 @@ RULES = [
 ]
 
 
+@settings(max_examples=50)  # each opens a database
 @given(
     rows=st.lists(
         st.builds(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.contract.known_at import KnownAtDoesNotBind, NeverSaidWhenKnown, cut, effective
@@ -40,6 +40,7 @@ def as_known(row: dict, at: datetime) -> dict | None:
     }
 
 
+@settings(max_examples=50)  # each opens a database
 @given(
     rows=st.lists(st.tuples(hours, hours, hours, st.none() | st.booleans()), max_size=8),
     times=st.lists(st.integers(-1, 13), min_size=1, max_size=3),
@@ -95,6 +96,7 @@ def declared(publish: str, **table) -> TableSpec:
     )
 
 
+@settings(max_examples=50)  # each opens a database
 @given(
     rows=st.lists(st.tuples(hours, hours, hours, st.integers(0, 6), st.integers(0, 2)), max_size=8),
     hour=st.integers(-1, 13),

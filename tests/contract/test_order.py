@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from contract.judging import finding, judge
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ingestion.world import COLUMNS, order, orders, shop_spec
 
@@ -30,6 +30,7 @@ def nulls_last(row: dict[str, Any], columns: list[str]) -> list[tuple[bool, Any]
 
 
 @example(cells=[("b", 0.0), ("a", 2.0)], key=["k", "v"])
+@settings(max_examples=50)  # each opens a database
 @given(cells=st.lists(CELLS, max_size=7), key=st.sampled_from([["k"], ["k", "v"], ["v", "k"], []]))
 def test_rows_come_in_order_of_key_then_of_the_other_columns(cells, key):
     rows = pa.table(
@@ -49,6 +50,7 @@ def test_rows_that_come_in_order_are_not_sorted_again():
         assert in_key_order(con, rows, shop_spec().tables["orders"]) is rows
 
 
+@settings(max_examples=50)  # each opens a database
 @given(st.lists(st.tuples(st.integers(1, 2) | st.none(), st.integers(1, 2) | st.none()), max_size=6))
 def test_twins_share_every_column_of_the_key_and_nulls_are_alike(keys):
     columns = {**COLUMNS, "line": "BIGINT"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.contract.known_at import effective
@@ -106,6 +106,7 @@ def test_under_a_cut_the_newest_version_is_the_newest_that_was_known(tmp_path):
     }
 
 
+@settings(max_examples=50)  # each opens a database
 @given(
     histories=st.lists(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=4), max_size=4),
     hour=st.integers(0, 10),

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from contract.judging import finding, judge
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingestion.world import COLUMNS, order, orders
 
@@ -25,6 +25,7 @@ def aside(outcome) -> list[tuple[int, list[str]]]:
     return [(row["order_id"], row["failed_rules"]) for row in outcome.quarantined.to_pylist()]
 
 
+@settings(max_examples=50)  # each opens a database
 @given(st.lists(st.tuples(AMOUNTS, st.sampled_from([None, "Oslo", "it's", "oslo", ""])), max_size=8))
 def test_values_and_bounds_hold_or_are_null(cells):
     outcome = judge(

@@ -14,7 +14,7 @@ from mlops_assets.rollout.routing import Routing, read_routing
 from mlops_assets.settings import load_settings
 from mlops_assets.training.mlflow_client import open_client
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 WEAK = "training: {params: {n_estimators: 1, max_depth: 1}}"
 STRONG = 'training: {estimator: "shop.slow:patient", params: {n_estimators: 40, max_depth: 3}}'
 
@@ -31,8 +31,7 @@ def deployed(location: Location) -> Location:
     assert line in declared
     file.write_text(declared.replace(line, WEAK))
     shop.reload()
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
     file.write_text(declared.replace(line, STRONG))
     return location
 
@@ -72,92 +71,85 @@ def ticks(location: Location) -> int:
     return len([tick for tick in found if tick.end_timestamp])
 
 
-def mlflow_runs(status: str) -> list[str]:
+def mlflow_runs(status: str) -> set[str]:
     client = open_client(load_settings().mlflow_uri)
     experiment = client.get_experiment_by_name("dev.returns")
     runs = client.search_runs([experiment.experiment_id])
-    return [run.info.run_id for run in runs if run.info.status == status]
+    return {run.info.run_id for run in runs if run.info.status == status}
 
 
-def test_a_drift_event_starts_one_run_which_closes_it(deployed: Location) -> None:
-    event = open_event(deployed)
-    deployed.start()
-
-    until(lambda: not the_event(deployed).is_open, 120, why=deployed.log.read_text)
-    (run,) = deployed.runs(JOB)
-    seen = ticks(deployed)
-    until(lambda: ticks(deployed) >= seen + 3)
-
-    assert [one.run_id for one in deployed.runs(JOB)] == [run.run_id], "a later tick started another run"
-    closed = the_event(deployed)
-    assert (closed.verdict, closed.run_ids) == ("promoted", (run.run_id,))
-    assert closed.closed_at == week_start(TRAINING_WEEKS), "events live by the deployment's clock"
-    tags = deployed.run(run.run_id).tags
-    assert tags[EVENTS] == event.id
-    assert tags["dagster/run_key"] == f"{event.id}:1"
-    assert tags[REASON] == event.reasons[0]
-    assert tags[VERDICT] == "promoted"
-    assert deployed.run(run.run_id).status is dg.DagsterRunStatus.SUCCESS
-    assert routing(deployed).champion.version == 2
-    assert routing(deployed).history[-1].reason == event.reasons[0]
-
-
-def in_training(location: Location) -> str:
-    """Start everything, and return the id of the sensor's run once its candidate is being fitted."""
-    (location.folder / "training_waits").touch()
-    open_event(location)
-    location.start()
-    until(lambda: mlflow_runs("RUNNING"), 120, why=location.log.read_text)
-    (run,) = location.runs(JOB)
+def in_training(location: Location, abandoned: set[str]) -> str:
+    """Return the id of the sensor's newest run once its candidate is being fitted; older fits were abandoned."""
+    until(lambda: mlflow_runs("RUNNING") - abandoned, 120, why=location.log.read_text)
+    run = location.runs(JOB)[-1]
     assert location.run(run.run_id).status is dg.DagsterRunStatus.STARTED
     return run.run_id
 
 
-def expect_second_attempt(location: Location, killed: str, abandoned: list[str]) -> None:
-    """Wait for the next attempt; it succeeds, and nothing of the killed one was used."""
+def wait_for_ticks(location: Location, count: int = 3) -> None:
+    seen = ticks(location)
+    until(lambda: ticks(location) >= seen + count)
+
+
+def expect_one_more_attempt(location: Location, killed: list[str], abandoned: set[str]) -> None:
+    """Wait for the next attempt; it succeeds, closes the event, and nothing of the killed ones was used."""
     until(lambda: not the_event(location).is_open, 150, why=location.log.read_text)
-    first, second = location.runs(JOB)
-    assert (first.run_id, location.run(killed).status) == (killed, dg.DagsterRunStatus.FAILURE)
-    assert second.tags["dagster/run_key"] == f"{the_event(location).id}:2"
-    until(lambda: location.run(second.run_id).is_finished)
-    assert location.run(second.run_id).status is dg.DagsterRunStatus.SUCCESS
-    assert the_event(location).verdict == "promoted"
+    runs = location.runs(JOB)
+    assert [run.run_id for run in runs[:-1]] == killed
+    assert {location.run(run).status for run in killed} == {dg.DagsterRunStatus.FAILURE}
+    event, last = the_event(location), runs[-1].run_id
+    assert [run.tags["dagster/run_key"] for run in runs] == [f"{event.id}:{number}" for number, _ in enumerate(runs, 1)]
+    until(lambda: location.run(last).is_finished)
+    assert location.run(last).status is dg.DagsterRunStatus.SUCCESS
+    assert (event.verdict, event.run_ids[-1]) == ("promoted", last)
     assert routing(location).champion.version == 2
     assert routing(location).champion.candidate_id not in abandoned
-    assert not set(abandoned) & set(mlflow_runs("FINISHED"))
+    assert not abandoned & mlflow_runs("FINISHED")
 
 
-def test_a_run_killed_in_training_is_tried_again(deployed: Location) -> None:
-    killed = in_training(deployed)
+def test_an_event_is_one_run_at_a_time_until_one_comes_to_its_end_whatever_kills_the_others(deployed: Location) -> None:
+    waits = deployed.folder / "training_waits"
+    waits.touch()
+    event = open_event(deployed)
+    deployed.start()
+
+    first = in_training(deployed, set())
+    wait_for_ticks(deployed)
+    assert [run.run_id for run in deployed.runs(JOB)] == [first], "a later tick started another run"
+    tags = deployed.run(first).tags
+    assert (tags[EVENTS], tags[REASON]) == (event.id, event.reasons[0])
     abandoned = mlflow_runs("RUNNING")
+    kill(deployed.worker(first))
 
-    kill(deployed.worker(killed))
-    (deployed.folder / "training_waits").unlink()
-
-    expect_second_attempt(deployed, killed, abandoned)
-
-
-def test_a_run_killed_with_its_code_server_is_tried_again(deployed: Location) -> None:
-    killed = in_training(deployed)
-    abandoned = mlflow_runs("RUNNING")
-    worker = deployed.worker(killed)
-
-    kill(worker.parent(), worker)
-    (deployed.folder / "training_waits").unlink()
-    until(lambda: deployed.run(killed).is_finished, why=deployed.log.read_text)
+    second = in_training(deployed, abandoned)
+    abandoned |= mlflow_runs("RUNNING")
+    worker = deployed.worker(second)
+    kill(worker.parent(), worker)  # with its code server
+    waits.unlink()
+    until(lambda: deployed.run(second).is_finished, why=deployed.log.read_text)
     deployed.reload()
 
-    expect_second_attempt(deployed, killed, abandoned)
+    expect_one_more_attempt(deployed, [first, second], abandoned)
+    closed, third = the_event(deployed), deployed.runs(JOB)[-1].run_id
+    assert closed.closed_at == week_start(TRAINING_WEEKS), "events live by the deployment's clock"
+    assert deployed.run(third).tags[VERDICT] == "promoted"
+    assert routing(deployed).history[-1].reason == event.reasons[0]
+    wait_for_ticks(deployed)
+    assert deployed.runs(JOB)[-1].run_id == third, "a later tick started another run"
 
 
 def test_a_run_killed_with_everything_is_closed_at_the_next_start_and_tried_again(deployed: Location) -> None:
-    killed = in_training(deployed)
+    waits = deployed.folder / "training_waits"
+    waits.touch()
+    open_event(deployed)
+    deployed.start()
+    killed = in_training(deployed, set())
     abandoned = mlflow_runs("RUNNING")
 
     deployed.kill()
-    (deployed.folder / "training_waits").unlink()
+    waits.unlink()
     assert deployed.run(killed).status is dg.DagsterRunStatus.STARTED
     assert reconcile(deployed.instance) == (killed,)
     deployed.start()
 
-    expect_second_attempt(deployed, killed, abandoned)
+    expect_one_more_attempt(deployed, [killed], abandoned)

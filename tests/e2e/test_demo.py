@@ -43,6 +43,21 @@ def test_the_demo_trains_deploys_scores_and_ends_with_its_timeline(home: Path) -
     assert [(week["window"], week["version"]) for week in weeks] == [("2013-03-31", 1)]
 
 
+def test_the_demo_ends_with_a_wrong_version_that_nobody_met(home: Path) -> None:
+    routing, _ = read_routing(open_state(str(home / "lake" / "dev")), "flight_delay")
+    mishap = json.loads((home / "demo.json").read_text())["mishap"]
+
+    assert (routing.champion.version, routing.challenger) == (1, None)
+    assert (routing.rollout.challenger.version, routing.rollout.phase) == (2, "rolled_back")
+    assert (mishap["version"], mishap["phase"], mishap["steps"]) == (2, "rolled back", "shadow")
+    assert "PSI" in mishap["why"]
+    status = [sys.executable, "-m", "mlops_assets.cli.app", "rollout", "status", "flight_delay"]
+    shown = subprocess.run(
+        status, env={**os.environ, "MLOPS_HOME": str(home)}, capture_output=True, text=True, check=True
+    )
+    assert "rolled back" in shown.stdout
+
+
 def test_the_demo_goes_on_where_it_stopped(home: Path) -> None:
     done = demo(home, "--weeks", "2")
 

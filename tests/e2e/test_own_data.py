@@ -1,5 +1,5 @@
-"""Two guides, followed to the letter: PostgreSQL, a REST API and Parquet files to an answer of the server, then a second
-model that is tuned, judged, approved, copied, made again and read from a notebook.
+"""Three guides, followed to the letter: PostgreSQL, a REST API and Parquet files to an answer of the server; a second model that
+is tuned, judged, approved, copied, made again and read from a notebook; then a server with keys, workers and a log.
 """
 
 import json
@@ -21,12 +21,12 @@ from mlops_assets.lake.state import open_state
 from mlops_assets.registry.lifecycle import cards
 from tests.conftest import ROOT
 
-GUIDES = ("docs/guide/your-own-data.md", "docs/guide/versions.md")
+GUIDES = ("docs/guide/your-own-data.md", "docs/guide/versions.md", "docs/guide/serving.md")
 COPIED = ("mlops_assets", "dlt_pipelines", "docs", "workspace.yaml", "pyproject.toml", ".dlt")
 FILE = re.compile(r"^`(\S+\.yaml)`:\n\n```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOTEBOOK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MARK = "=== the second guide ==="
+MARK = "=== the next guide ==="
 TOKEN = "a-token-of-your-choice"
 
 
@@ -54,19 +54,21 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixture
-    first, second = ((checkout / guide).read_text() for guide in GUIDES)
-    text = f"{first}\n```console\n$ echo; echo '{MARK}'\n```\n{second}"
+    texts = [(checkout / guide).read_text() for guide in GUIDES]
+    text = f"\n```console\n$ echo; echo '{MARK}'\n```\n".join(texts)
     text = re.sub(r"(?<=PARCELS_DATABASE_URL=)\S+", postgres, text)
     api, serve = str(free_port()), str(free_port())
     text = text.replace("8765", api).replace("my_data &", f"my_data --port {api} &")
     text = text.replace("localhost:8080", f"localhost:{serve}").replace(
         "mlops serve &", f"mlops serve --port {serve} &"
     )
+    for port in ("8090", "8091"):
+        text = text.replace(port, str(free_port()))
     for name, content in FILE.findall(text):
         (checkout / name).parent.mkdir(parents=True)
         (checkout / name).write_text(content)
     lines = [line.removeprefix("$ ") for block in COMMANDS.findall(text) for line in block.splitlines()]
-    (cells,) = NOTEBOOK.findall(second)
+    (cells,) = NOTEBOOK.findall(text)
     (checkout / "notebook.py").write_text(cells)
     lines = ["set -e", *(line for line in lines if not line.startswith("source ")), "python notebook.py"]
     script = "\n".join(lines)
@@ -85,8 +87,9 @@ def followed(checkout: Path, postgres: str) -> Followed:  # noqa: F811  the fixt
 
 @pytest.mark.slow
 @pytest.mark.service
-def test_the_guide_leads_from_three_systems_to_an_answer(followed: Followed) -> None:
-    answered, told = followed.output.split(MARK)
+@pytest.mark.timeout(590)
+def test_the_guides_lead_from_three_systems_to_an_answer(followed: Followed) -> None:
+    answered, told, _ = followed.output.split(MARK)
     answer = json.loads(answered.splitlines()[-1])
     (probability,) = answer["predictions"]
 
@@ -114,3 +117,18 @@ def test_the_guide_leads_from_three_systems_to_an_answer(followed: Followed) -> 
     assert re.search(rf"raw/parcels/parcels +│ table +│ {of_seven} ", told)
     pages = [path.name for path in (followed.folder / ".mlops" / "mlartifacts").rglob("*.html")]
     assert {"report.html", "model_card.html"} <= set(pages)
+    require_every_answer_in_the_log(followed)
+
+
+def require_every_answer_in_the_log(followed: Followed) -> None:
+    table = tables.read(f"{followed.lake}/prediction_log/late_parcel").to_pylist()
+    senders = {row["sender_id"]: row for row in tables.read(f"{followed.lake}/raw/senders/senders").to_pylist()}
+    # An answer that came too late is in the log as well, beside the one that curl got when it asked again.
+    served = [row for row in table if row["sender_id"] is not None and row["http_status"] == 200]
+    assert [row["packing_grade"] for row in served] == [
+        senders[int(row["sender_id"])]["packing_grade"] for row in served
+    ]
+    assert sorted(row["waiting"] or 0 for row in served) == [0, 0, 160]
+    (feedback,) = tables.read(f"{followed.lake}/feedback/late_parcel").to_pylist()
+    (labelled,) = (row for row in served if row["event_id"] == feedback["event_id"])
+    assert (labelled["waiting"], labelled["http_status"]) == (160, 200)

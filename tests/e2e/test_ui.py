@@ -4,11 +4,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from shop.deployment import JOB, TRAINING_WEEKS
+from shop.deployment import TRAINING_WEEKS
 from shop.location import Location, make_location
+from shop.rolling import roll
 from shop.world import Week, write_orders
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(290)]
@@ -42,10 +44,13 @@ def location(tmp_path_factory: pytest.TempPathFactory, monkeymodule: pytest.Monk
     for location in make_location(tmp_path_factory.mktemp("ui"), monkeymodule):
         shop = location.shop
         write_orders(location.folder / "orders.parquet", [Week()] * FAULTY + [Week(scale=100.0)])
-        shop.prepare()
-        shop.replay.run(JOB)
+        shop.deploy()
         for week in range(TRAINING_WEEKS, FAULTY + 1):
             shop.serve_week(week)
+        roll(shop)
+        for _ in ("shadow", "half"):
+            shop.replay.clock.set(shop.replay.clock.now() + timedelta(minutes=1))
+            shop.replay.tick("rollouts")
         location.start()
         yield location
 
@@ -110,6 +115,27 @@ def test_a_candidate_has_pictures_that_load(page: Page, location: Location) -> N
         assert picture.evaluate("image => image.naturalWidth") > 200
         page.keyboard.press("Escape")
         expect(picture).to_be_hidden()
+
+
+def test_a_rollout_tells_its_story_with_a_table_and_a_picture(page: Page, location: Location) -> None:
+    visit(page, location, "/assets/returns/rollout")
+
+    table = page.locator("table", has=page.get_by_role("columnheader", name="shadow"))
+    for row in ("passed passed under way", "requests 300 300", "error share 0 of 0.0333: pass 0 of 0.0333: pass"):
+        expect(table.get_by_role("row", name=row).last).to_be_visible()
+    expect(page.get_by_text("Version 2 is at step 100 % (3 of 3)").first).to_be_visible()
+    page.get_by_text("[Show Markdown]").first.click()
+    picture = page.get_by_role("dialog").locator("img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 400
+    page.keyboard.press("Escape")
+
+
+def test_the_check_of_a_rollout_says_where_it_stands(page: Page, location: Location) -> None:
+    visit(page, location, "/assets/returns/rollout?view=checks")
+
+    page.get_by_text("rollout_healthy", exact=True).first.click()
+    expect(page.get_by_text("returns-2-1 is running").first).to_be_visible()
 
 
 def test_the_faulty_week_is_to_be_investigated(page: Page, location: Location) -> None:

@@ -32,7 +32,7 @@ def test_the_saved_model_equals_the_object(table, candidate, loaded):
     assert found.passed
     assert found.observed is not None
     assert found.observed < 1e-6
-    assert "10 comparisons of booster.ubj, model.onnx, model.skops, tables.json" in found.reason
+    assert "14 comparisons of booster.ubj, model.onnx, model.skops, rows, tables.json" in found.reason
 
 
 @pytest.mark.parametrize(("by", "passed"), [(0.9e-6, True), (1.1e-6, False)])

@@ -25,10 +25,13 @@ ROWS = [  # customer, event day, known day, return_share, orders
 ]
 ASKED = [("ann", 0.5), ("ann", 1.5), ("ann", 2.5), ("ann", 3.5), ("ann", 4.5), ("ann", 8), ("bob", 2), ("eve", 2)]
 FEATURES = {"return_share": {"description": "A share."}, "orders": {"description": "A count."}}
+TTL_DAYS = {"returns": None, "fresh_returns": 5}
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a lake in which two views have the same rows."""
+    lake = str(tmp_path_factory.mktemp("feast") / "lake")
     table = pa.table(
         {
             "customer": pa.array([row[0] for row in ROWS], pa.string()),
@@ -38,8 +41,20 @@ def lake(tmp_path: Path) -> str:
             "orders": pa.array([row[4] for row in ROWS], pa.int64()),
         }
     )
-    tables.overwrite(join(str(tmp_path / "lake"), "features", "returns"), table)
-    return str(tmp_path / "lake")
+    for name in TTL_DAYS:
+        tables.overwrite(join(lake, "features", name), table)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def repo(lake: str) -> Path:
+    """Return a Feast repository of both views, applied."""
+    pytest.importorskip("feast", reason="the extra `feast` is not installed")
+    repo = Path(lake).with_name("repo")
+    views = [view(name=name, features=FEATURES, ttl_days=days).spec for name, days in TTL_DAYS.items()]
+    export_views(views, lake=lake, folder=repo, project="shop")
+    subprocess.run([Path(sys.executable).with_name("feast"), "--chdir", repo, "apply"], check=True, capture_output=True)
+    return repo
 
 
 def ours(lake: str, ttl_days: float | None) -> list[tuple]:
@@ -57,12 +72,10 @@ def ours(lake: str, ttl_days: float | None) -> list[tuple]:
 
 
 @pytest.mark.extra
-@pytest.mark.parametrize("ttl_days", [None, 5])
-def test_feast_answers_as_we_do(lake: str, tmp_path: Path, ttl_days: float | None) -> None:
-    feast = pytest.importorskip("feast", reason="the extra `feast` is not installed")
-    repo = tmp_path / "repo"
-    export_views([view(features=FEATURES, ttl_days=ttl_days).spec], lake=lake, folder=repo, project="shop")
-    subprocess.run([Path(sys.executable).with_name("feast"), "--chdir", repo, "apply"], check=True, capture_output=True)
+@pytest.mark.parametrize(("name", "ttl_days"), TTL_DAYS.items())
+def test_feast_answers_as_we_do(lake: str, repo: Path, name: str, ttl_days: float | None) -> None:
+    import feast
+
     asked = pd.DataFrame(
         [(number, customer, at(day)) for number, (customer, day) in enumerate(ASKED)],
         columns=["row", "customer", "event_timestamp"],
@@ -70,7 +83,7 @@ def test_feast_answers_as_we_do(lake: str, tmp_path: Path, ttl_days: float | Non
     found = (
         feast.FeatureStore(str(repo))
         .get_historical_features(
-            asked, features=["returns:return_share", "returns:orders"], filter_by_created_timestamp=True
+            asked, features=[f"{name}:return_share", f"{name}:orders"], filter_by_created_timestamp=True
         )
         .to_df()
         .sort_values("row")

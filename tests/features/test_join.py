@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.features.join import EntityMismatch, JoinedView, point_in_time_join
@@ -97,6 +97,7 @@ questions = st.lists(st.tuples(people, hours).map(lambda row: (*row[0], row[1]))
 
 
 @each_engine
+@settings(max_examples=50)  # each opens a database
 @given(bitemporal, questions.map(lambda asked: asked + EVERY_HOUR), st.none() | st.integers(1, 6))
 def test_each_spine_row_gets_what_a_loop_over_all_rows_finds(engine, rows, asked, ttl):
     spine = spine_rows(asked)
@@ -108,6 +109,7 @@ def test_each_spine_row_gets_what_a_loop_over_all_rows_finds(engine, rows, asked
 
 
 @each_engine
+@settings(max_examples=50)  # each opens a database
 @given(
     st.lists(st.tuples(shops, hours), unique=True, max_size=30),
     st.integers(0, 3),
@@ -207,6 +209,7 @@ moments = st.integers(-12, 12).map(lambda half: datetime(2024, 3, 10, 7, tzinfo=
 
 
 @each_engine
+@settings(max_examples=50)  # each opens a database
 @given(
     st.lists(st.tuples(moments, moments), unique=True, max_size=12),
     st.lists(moments, max_size=8),

@@ -43,7 +43,7 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def test_features_as_they_were_known_pass(shop):
-    found = shop.search(definition(view()))
+    found = shop.search(definition(view()), samples=1000)
 
     assert (found.findings, found.passed) == ((), True)
     assert found.checked_rows == len(found.times) > 40
@@ -111,7 +111,7 @@ def test_a_corrected_value_is_found_unless_the_view_waits_for_it(tmp_path):
 
     patient = view(waits, name="patient", feature="rating", sources=sources)
     hasty = view(jumps, name="hasty", feature="latest", sources=sources)
-    (finding,) = shop.search(definition(patient, hasty)).findings
+    (finding,) = shop.search(definition(patient, hasty), samples=1000).findings
 
     before = [o for o in many_orders() if o["customer"] == "ann" and o["ordered_at"] < at(5) and o["closed_at"]]
     assert (finding.feature, finding.rows, finding.largest_error) == ("latest", len(before), 2.0)

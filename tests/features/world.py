@@ -158,7 +158,7 @@ class Shop:
     ) -> TrainingSet:
         return build_training_set(wanted, lake=self.lake, as_of=at(as_of), held=held, window_days=window_days)
 
-    def search(self, wanted: VectorDefinition, *, samples: int = 1000, seed: int = 0) -> Leakage:
+    def search(self, wanted: VectorDefinition, *, samples: int = 20, seed: int = 0) -> Leakage:
         """Refresh the views, build a training set and search it for leaks."""
         self.refresh(*wanted.views)
         built = self.build(wanted)

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import deltalake  # noqa: F401  every fork would import it again, and the next two
+import dlt  # noqa: F401
+import duckdb  # noqa: F401
 from ingestion.ledger import Ledger, ledger_spec, row
 
 import mlops_assets

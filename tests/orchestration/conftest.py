@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from shop.deployment import SHOP_DEFS, Shop
+from shop.kept import make_home
 from shop.versions import Versions, train_two_versions
 from shop.world import FIRST_WEEK, Week, write_orders
 
@@ -17,9 +18,23 @@ from mlops_assets.definitions import build_definitions
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """Return a shop with 25 calm weeks of orders and nothing ingested yet."""
-    with opened(tmp_path, monkeypatch) as shop:
+def shop(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """Return a shop with 25 calm weeks of orders and nothing ingested yet, where every test of the process has its own."""
+    with opened(tmp_path_factory.getbasetemp() / "shop", monkeypatch) as shop:
+        yield shop
+
+
+@pytest.fixture
+def orders(shop: Shop) -> Path:
+    """Return the file that the shop's orders come from."""
+    return shop.orders
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Return a shop whose model answers, for tests that only use weeks of their own."""
+    with pytest.MonkeyPatch.context() as patch, opened(tmp_path_factory.mktemp("deployed"), patch) as shop:
+        shop.deploy()
         yield shop
 
 
@@ -41,8 +56,7 @@ def versions(trained: Versions, monkeypatch: pytest.MonkeyPatch) -> Versions:
 
 @contextmanager
 def opened(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    home, defs = folder / "home", folder / "defs"
-    home.mkdir()
+    home, defs = make_home(folder), folder / "defs"
     shutil.copytree(SHOP_DEFS, defs)
     write_orders(folder / "orders.parquet", [Week()] * 25)
     for name, value in places(folder).items():

@@ -33,8 +33,8 @@ def test_a_check_says_what_it_demands_and_who_answers_for_it(shop: Shop) -> None
     assert {"contract_version": 1, "owners": "team:data"}.items() <= specs["amount_positive"].metadata.items()
 
 
-def test_a_failed_check_shows_how_many_rows_broke_it_and_some_of_them(shop: Shop, tmp_path: Path) -> None:
-    make_negative(tmp_path / "orders.parquet", 5, 8)
+def test_a_failed_check_shows_how_many_rows_broke_it_and_some_of_them(shop: Shop) -> None:
+    make_negative(shop.orders, 5, 8)
 
     done = shop.replay.run("shop_ingest", partition=shop.key(0))
 
@@ -48,8 +48,8 @@ def test_a_failed_check_shows_how_many_rows_broke_it_and_some_of_them(shop: Shop
     assert failed.severity == dg.AssetCheckSeverity.WARN
 
 
-def test_a_range_names_the_windows_that_failed(shop: Shop, tmp_path: Path) -> None:
-    make_negative(tmp_path / "orders.parquet", 1_000_005)
+def test_a_range_names_the_windows_that_failed(shop: Shop) -> None:
+    make_negative(shop.orders, 1_000_005)
 
     shop.ingest(0, 2)
 
@@ -63,16 +63,16 @@ def test_a_range_names_the_windows_that_failed(shop: Shop, tmp_path: Path) -> No
     assert shop.key(0) not in windows[0]
 
 
-def test_the_quality_page_is_a_click_away_also_from_a_blocked_window(shop: Shop, tmp_path: Path) -> None:
+def test_the_quality_page_is_a_click_away_also_from_a_blocked_window(shop: Shop) -> None:
     page = f"{shop.lake}/quality/shop/orders.html"
     shop.ingest(0, 1)
     records = shop.replay.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=ORDERS), limit=10).records
     shown = {one.partition_key: one.asset_materialization.metadata["quality_page"].value for one in records}
     assert shown == dict.fromkeys((shop.key(0), shop.key(1)), page)
 
-    table = pq.read_table(tmp_path / "orders.parquet").to_pandas()
+    table = pq.read_table(shop.orders).to_pandas()
     table.loc[table["order_id"] == 7, "customer"] = None
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), tmp_path / "orders.parquet")
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), shop.orders)
     blocked = shop.replay.run("shop_ingest", partition=shop.key(0), may_fail=True)
 
     (failure,) = [one.step_failure_data for one in blocked.all_events if one.is_step_failure]

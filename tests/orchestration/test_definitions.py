@@ -40,6 +40,7 @@ def test_the_public_names_of_a_model(files: Path) -> None:
         "returns/profile",
         "returns/drift_report",
         "returns/quality_report",
+        "returns/prediction_log",
     }
     repository = definitions.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} >= {
@@ -47,6 +48,7 @@ def test_the_public_names_of_a_model(files: Path) -> None:
         "features_refresh",
         "returns_score",
         "returns_monitor",
+        "returns_log",
         "returns_retrain",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"retraining"}
@@ -75,6 +77,7 @@ def test_what_each_asset_depends_on(files: Path) -> None:
         "returns/profile": {"returns/predictions"},
         "returns/drift_report": {"returns/profile"},
         "returns/quality_report": {"returns/predictions"},
+        "returns/prediction_log": {"returns/deployment"},
     }
 
 

@@ -22,11 +22,6 @@ def uri(tmp_path: Path) -> str:
     return str(tmp_path / "warehouse" / "orders")
 
 
-@pytest.fixture
-def orders(tmp_path: Path) -> Path:
-    return tmp_path / "orders.parquet"
-
-
 def point_at(shop: Shop, table: dict[str, str]) -> None:
     """Let the shop's file read its orders in place."""
     file = shop.defs / "shop" / "defs.yaml"

@@ -24,8 +24,9 @@ from mlops_assets.registry.lifecycle import known_card
 from mlops_assets.registry.registry import MlflowRegistry
 from mlops_assets.rollout.errors import ServerRefused
 from mlops_assets.rollout.heartbeat import live_servers
-from mlops_assets.rollout.routing import Routing, read_routing, route_of, start_rollout
+from mlops_assets.rollout.routing import Routing, read_routing, route_of
 from mlops_assets.rollout.settling import settle
+from mlops_assets.rollout.traffic import give_all_traffic
 from mlops_assets.settings import load_settings
 
 pytestmark = pytest.mark.slow
@@ -62,15 +63,9 @@ with open_instance(settings) as instance:
 
 
 @pytest.fixture
-def orders(tmp_path: Path) -> Path:
-    return tmp_path / "orders.parquet"
-
-
-@pytest.fixture
 def deployed(shop: Shop) -> Shop:
     """Return a shop whose first version takes traffic from the first served week on."""
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
     return shop
 
 
@@ -177,8 +172,7 @@ def test_one_class_in_a_served_week_has_no_auc_and_no_labels_has_no_metrics(depl
 
 def test_an_empty_week_is_scored_and_watched_without_an_alarm(shop: Shop, orders: Path) -> None:
     write_orders(orders, [Week()] * SERVED + [Week(rows=0), Week()])
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
 
     empty = shop.serve_week(SERVED)
     full = shop.serve_week(SERVED + 1)
@@ -319,8 +313,7 @@ def test_a_broken_version_is_not_routed_and_where_it_is_the_server_keeps_the_old
     shop: Shop, serve: Callable[[], str], spoil: Callable[[Path], None]
 ) -> None:
     edit(shop, "returns", "{n_estimators: 40, max_depth: 3}", "{n_estimators: 1, max_depth: 1}")
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
     url = serve()
     assert ask(url)["version"] == 1
 
@@ -346,7 +339,7 @@ def test_a_broken_version_is_not_routed_and_where_it_is_the_server_keeps_the_old
 def route_all_the_same(shop: Shop, version: int) -> None:
     state, settings, now = open_state(shop.lake), load_settings(), shop.replay.clock.now()
     route = route_of(known_card(state, "returns", version))
-    generation = start_rollout(state, "returns", route, now=now, reason="a drill")
+    generation = give_all_traffic(state, "returns", route, now=now, reason="a drill")
     registry = MlflowRegistry(settings.mlflow_uri, settings.env)
     settle(registry, state, "returns", generation, home=shop.home, env="dev", now=now, timeout_s=30)
 

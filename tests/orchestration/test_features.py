@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from shop.deployment import JOB, TRAINING_WEEKS, Shop, value
+from shop.deployment import TRAINING_WEEKS, Shop, value
 
 from mlops_assets.cli.demo.replay import metadata_of
 from mlops_assets.features.training_set import load
@@ -195,8 +195,7 @@ def test_a_view_with_a_lookback_is_refreshed_by_its_end_and_says_so(shop: Shop) 
 @pytest.fixture
 def served(shop: Shop) -> Shop:
     """Return a shop whose model is in traffic, with one week scored and watched."""
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
     shop.serve_week(TRAINING_WEEKS)
     return shop
 

@@ -15,11 +15,6 @@ from mlops_assets.lake.tables import read
 ORDERS = dg.AssetKey(["raw", "shop", "orders"])
 
 
-@pytest.fixture
-def orders(tmp_path: Path) -> Path:
-    return tmp_path / "orders.parquet"
-
-
 def rows(shop: Shop, kind: str = "raw") -> pa.Table:
     return read(f"{shop.lake}/{kind}/shop/orders")
 

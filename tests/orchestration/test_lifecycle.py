@@ -77,8 +77,7 @@ def test_lone_steps_bind_to_the_latest_candidate_or_to_the_tagged_one(shop: Shop
 
 
 def test_a_second_identical_candidate_is_a_tie_and_is_not_promoted(shop: Shop) -> None:
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
 
     again = shop.replay.run(JOB, may_fail=True)
 
@@ -89,8 +88,7 @@ def test_a_second_identical_candidate_is_a_tie_and_is_not_promoted(shop: Shop) -
 
 
 def test_deployment_alone_routes_the_bound_candidate_and_repeating_it_changes_nothing(shop: Shop) -> None:
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
 
     shop.materialize("deployment")
 

@@ -17,11 +17,6 @@ from mlops_assets.lake.tables import read, snapshot
 ORDERS = dg.AssetKey(["raw", "shop", "orders"])
 
 
-@pytest.fixture
-def orders(tmp_path: Path) -> Path:
-    return tmp_path / "orders.parquet"
-
-
 def rewrite(shop: Shop, *, table: dict[str, Any] | None = None, **attributes: Any) -> None:
     """Change the shop's Ingestion file and load it again."""
     file = shop.defs / "shop" / "defs.yaml"

@@ -87,8 +87,7 @@ def test_an_event_is_closed_with_what_became_of_its_candidate(shop: Shop) -> Non
 
 @pytest.mark.slow
 def test_a_rejected_candidate_ends_the_event_too(shop: Shop) -> None:
-    shop.prepare()
-    shop.replay.run(JOB)
+    shop.deploy()
     event = open_event(shop)
 
     (run,) = shop.replay.tick("retraining")  # the same data again: a tie
@@ -126,12 +125,11 @@ def test_a_failed_run_is_tried_three_times(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-def test_a_change_of_unit_is_investigated_and_stays_out_of_training(shop: Shop, tmp_path) -> None:
+def test_a_change_of_unit_is_investigated_and_stays_out_of_training(shop: Shop) -> None:
     faulty = TRAINING_WEEKS + 5
     weeks = [Week(scale=100.0) if index == faulty else Week() for index in range(25)]
-    write_orders(tmp_path / "orders.parquet", weeks)
-    shop.prepare()
-    shop.replay.run(JOB)
+    write_orders(shop.orders, weeks)
+    shop.deploy()
 
     decisions = {index: value(shop.serve_week(index), "drift_report", "decision") for index in range(12, 19)}
     shop.replay.tick("retraining")

@@ -1,7 +1,7 @@
 """Scoring a window: a model whose score is known in closed form, on the real table store."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from mlops_assets.lake.tables import read, snapshot
-from mlops_assets.lake.windows import Window
-from mlops_assets.predictions.score import ReservedColumn, predictions_uri, publish, score_window
+from mlops_assets.lake.tables import read, replace_window
+from mlops_assets.predictions.score import ReservedColumn, score_window
 from mlops_assets.predictor.artifact import Predictor, load, save
 from mlops_assets.predictor.golden import golden_rows
 from mlops_assets.predictor.signature import Signature
 
 T0 = datetime(2013, 1, 6, tzinfo=UTC)
-WINDOW = Window("2013-01-06", T0, T0 + timedelta(days=7))
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +74,10 @@ def test_of_several_classes_the_most_probable_stands_beside_all_probabilities(
 ) -> None:
     scored = score_window(vectors(-2.0, 0.0, None, 2.0), chooser, model_version=7)
     empty = score_window(vectors(), chooser, model_version=7)
-    publish(str(tmp_path), "sizes", scored, WINDOW)
+    replace_window(str(tmp_path), scored, window="w")
 
     of_small = [1 / (1 + math.exp(-3 * x)) for x in (-2.0, 0.0, 0.0, 2.0)]
-    assert read(predictions_uri(str(tmp_path), "sizes"), window=WINDOW.key).equals(scored)
+    assert read(str(tmp_path)).equals(scored)
     assert scored.column_names[3:] == ["predicted_class", "score", "probabilities", "model_version"]
     assert scored["predicted_class"].to_pylist() == ["large", "large", "large", "small"]  # of equals the first
     assert scored["score"].to_pylist() == pytest.approx([max(p, 1 - p) for p in of_small], rel=1e-12)
@@ -101,24 +99,3 @@ def test_a_column_that_scoring_would_add_is_refused(predictor: Predictor, name: 
 
     with pytest.raises(ReservedColumn, match=f"columns to score: {name}"):
         score_window(table, predictor, model_version=7)
-
-
-def test_publishing_twice_leaves_one_copy_and_other_windows_alone(predictor: Predictor, tmp_path: Path) -> None:
-    lake, other = str(tmp_path), Window("2013-01-13", WINDOW.end, WINDOW.end + timedelta(days=7))
-    first, second = (score_window(vectors(*v), predictor, model_version=7) for v in ((1.0, 2.0), (3.0,)))
-    publish(lake, "churn", first, WINDOW)
-    publish(lake, "churn", second, other)
-    version = publish(lake, "churn", first, WINDOW)
-
-    uri = predictions_uri(lake, "churn")
-    assert uri == f"{lake}/predictions/churn"
-    assert snapshot(uri).version == version
-    assert read(uri, window=WINDOW.key).equals(first)
-    assert read(uri, window=other.key).equals(second)
-
-
-def test_a_new_version_replaces_the_scores_of_its_window(predictor: Predictor, tmp_path: Path) -> None:
-    for model_version in (7, 8):
-        publish(str(tmp_path), "churn", score_window(vectors(1.0), predictor, model_version=model_version), WINDOW)
-
-    assert read(predictions_uri(str(tmp_path), "churn"))["model_version"].to_pylist() == [8]

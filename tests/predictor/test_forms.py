@@ -28,7 +28,7 @@ from sklearn.preprocessing import (
 from mlops_assets.predictor import tables as flat
 from mlops_assets.predictor.artifact import load, save
 from mlops_assets.predictor.equality import compare, edge_rows
-from mlops_assets.predictor.forms import BOOSTER, ONNX, TABLES, forms_of, scorers
+from mlops_assets.predictor.forms import BOOSTER, ONNX, TABLES, forms_of, row_scorers, scorers
 from mlops_assets.predictor.frame import feature_frame
 from mlops_assets.predictor.signature import Signature, Task
 
@@ -108,8 +108,9 @@ def test_every_form_equals_the_pipeline_on_all_four_sets(estimator, task, scale,
     is_xgboost = isinstance(estimator, xgboost.XGBModel)
     assert set(files) == ({TABLES, ONNX, BOOSTER} if is_xgboost else {TABLES, ONNX})
     assert not lacking
-    forms = scorers(files, signature)
+    forms = {**scorers(files, signature), **row_scorers(scorers(files, signature))}
     found = compare(pipeline, forms, ROWS, signature=signature, tables=flat.decode(files[TABLES]))
+    assert {one.form for one in found} == {*files, "rows"}
     assert {one.rows for one in found} == {"transformed", "json", "thresholds", "edges"}
     assert all(one.is_equal for one in found), list(map(str, found))
     predict = pipeline.predict if task == "regression" else pipeline.predict_proba
@@ -239,7 +240,7 @@ def test_a_changed_form_file_does_not_load(tmp_path):
         with pytest.raises(Exception, match=f"file {name}"):
             load(str(tmp_path / "m"))
         (tmp_path / "m" / name).write_bytes(data)
-    assert set(load(str(tmp_path / "m")).forms()) == {ONNX, BOOSTER}
+    assert set(load(str(tmp_path / "m")).forms()) == {ONNX, BOOSTER, "rows"}
 
 
 def test_edge_rows_break_one_feature_each():

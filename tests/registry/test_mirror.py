@@ -15,7 +15,8 @@ from mlops_assets.registry.register import first_decision
 from mlops_assets.registry.registry import MlflowRegistry
 from mlops_assets.rollout.mirror import mirror_aliases
 from mlops_assets.rollout.roles import roles
-from mlops_assets.rollout.routing import read_routing, restore_previous, route_of, start_rollout
+from mlops_assets.rollout.routing import read_routing, route_of
+from mlops_assets.rollout.traffic import give_all_traffic, restore_previous
 
 __all__ = ["postgres"]  # the fixture
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ def register(registry, state, candidate, approval="auto"):
 
 
 def route(state, version):
-    start_rollout(state, "delay", route_of(known_card(state, "delay", version)), now=NOW, reason="")
+    give_all_traffic(state, "delay", route_of(known_card(state, "delay", version)), now=NOW, reason="")
 
 
 def shown(registry):

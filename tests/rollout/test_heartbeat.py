@@ -19,6 +19,7 @@ from mlops_assets.rollout.heartbeat import (
     TimedOut,
     live_servers,
     remove_heartbeat,
+    remove_stale_heartbeats,
     wait_for_generation,
     write_heartbeat,
 )
@@ -134,3 +135,16 @@ def test_a_model_that_the_server_does_not_know_yet_times_out(tmp_path: Path) -> 
     outcome = wait_for_generation(tmp_path, "fraud", 1, env="dev", timeout_s=0.2)
 
     assert outcome == TimedOut((written.url,))
+
+
+def test_what_a_killed_server_left_is_removed_and_the_living_stay(tmp_path: Path, other: int) -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    living = [beat(tmp_path, 3, pid=pid) for pid in (other, os.getpid())]
+    beat(tmp_path, 3, pid=process.pid)
+    (tmp_path / "servers" / "dev" / f"{process.pid}.draft").touch()
+    process.kill()
+    process.wait()
+
+    remove_stale_heartbeats(tmp_path, env="dev")
+
+    assert {path.name for path in (tmp_path / "servers" / "dev").iterdir()} == {f"{one.pid}.json" for one in living}

@@ -9,7 +9,8 @@ from mlops_assets.registry.describe import summarize
 from mlops_assets.registry.lifecycle import Decision, VersionCard, add_card, cards
 from mlops_assets.registry.reference import UnknownModel, UnknownReference, find_version
 from mlops_assets.rollout.roles import roles
-from mlops_assets.rollout.routing import restore_previous, route_of, start_rollout
+from mlops_assets.rollout.routing import route_of
+from mlops_assets.rollout.traffic import give_all_traffic, restore_previous
 
 NOW, LATER = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 8, 12, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def add(state, version, status="approved"):
 
 
 def deploy(state, card):
-    start_rollout(state, "delay", route_of(card), now=NOW, reason="test")
+    give_all_traffic(state, "delay", route_of(card), now=NOW, reason="test")
 
 
 def test_roles_follow_the_routing_and_the_challenger_is_the_newest_after_the_champion(state):

@@ -20,12 +20,11 @@ from mlops_assets.rollout.routing import (
     Routing,
     champion_at,
     read_routing,
-    restore_previous,
     routed_at,
     routed_models,
     routing_key,
-    start_rollout,
 )
+from mlops_assets.rollout.traffic import give_all_traffic, restore_previous
 
 T0 = datetime(2013, 4, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -37,7 +36,7 @@ def route(version: int) -> Route:
 
 def deploy(state: LocalState, *versions: int) -> None:
     for week, version in enumerate(versions):
-        start_rollout(state, "churn", route(version), now=T0 + week * WEEK, reason=f"approved {version}")
+        give_all_traffic(state, "churn", route(version), now=T0 + week * WEEK, reason=f"approved {version}")
 
 
 @pytest.fixture
@@ -56,12 +55,12 @@ def test_each_rollout_moves_the_champion_and_keeps_who_was_before(state: LocalSt
     stored = read_routing(state, "churn")
 
     history = (Routed(1, route(1), T0, "approved 1"), Routed(2, route(2), T0 + WEEK, "approved 2"))
-    assert stored == (Routing("churn", route(2), route(1), history), 2)
+    assert stored == (Routing("churn", route(2), route(1), history, generation=2), 2)
     assert routed_models(state) == ["churn"]
 
 
 def test_generations_in_the_history_are_those_of_the_store(state: LocalState) -> None:
-    generations = [start_rollout(state, "churn", route(v), now=T0, reason="") for v in (1, 2, 3)]
+    generations = [give_all_traffic(state, "churn", route(v), now=T0, reason="") for v in (1, 2, 3)]
 
     routing, generation = read_routing(state, "churn") or pytest.fail("no routing")
     assert generations == [entry.generation for entry in routing.history] == [1, 2, 3]
@@ -72,7 +71,7 @@ def test_deploying_the_champion_again_changes_nothing(state: LocalState) -> None
     deploy(state, 1, 2)
     before = read_routing(state, "churn")
 
-    assert start_rollout(state, "churn", route(2), now=T0 + 9 * WEEK, reason="again") == 2
+    assert give_all_traffic(state, "churn", route(2), now=T0 + 9 * WEEK, reason="again") == 2
     assert read_routing(state, "churn") == before
 
 
@@ -131,10 +130,23 @@ def test_routed_at_agrees_with_a_walk_through_the_history(minutes: list[int], as
         assert routed_at(routing, T0 + timedelta(minutes=asked)) == expected
 
 
-def test_a_routing_of_another_release_is_refused(state: LocalState) -> None:
-    state.swap(routing_key("churn"), {"schema_version": 2}, generation=0)
+def test_a_routing_from_before_there_were_challengers_is_read(state: LocalState) -> None:
+    deploy(state, 1, 2)
+    stored = state.read(routing_key("churn"))
+    old = {name: one for name, one in stored[0].items() if name not in ("challenger", "rollout", "generation")}
+    state.swap(routing_key("churn"), {**old, "schema_version": 1}, generation=2)
 
-    with pytest.raises(UnknownRoutingSchema, match="found schema_version 2; required schema_version == 1"):
+    deploy(state, 3)
+
+    routing, _ = read_routing(state, "churn")
+    assert (routing.generation, routing.champion, routing.schema_version) == (4, route(3), 2) or routing.generation == 3
+    assert [entry.route.version for entry in routing.history] == [1, 2, 3]
+
+
+def test_a_routing_of_another_release_is_refused(state: LocalState) -> None:
+    state.swap(routing_key("churn"), {"schema_version": 9}, generation=0)
+
+    with pytest.raises(UnknownRoutingSchema, match="found schema_version 9; required schema_version == 2"):
         read_routing(state, "churn")
 
 
@@ -142,12 +154,12 @@ class Contended(LocalState):
     """A store where a rival deploys version 9 between our first read and our first write."""
 
     def swap(self, key: str, value: dict[str, Any], *, generation: int) -> int:
-        start_rollout(LocalState(self.root), "churn", route(9), now=T0, reason="rival")
+        give_all_traffic(LocalState(self.root), "churn", route(9), now=T0, reason="rival")
         return super().swap(key, value, generation=generation)
 
 
 def test_who_loses_a_race_decides_again_on_what_the_winner_left(tmp_path: Path) -> None:
-    assert start_rollout(Contended(str(tmp_path)), "churn", route(1), now=T0, reason="ours") == 2
+    assert give_all_traffic(Contended(str(tmp_path)), "churn", route(1), now=T0, reason="ours") == 2
 
     routing, _ = read_routing(LocalState(str(tmp_path)), "churn") or pytest.fail("no routing")
     assert (routing.champion, routing.previous) == (route(1), route(9))
@@ -168,11 +180,11 @@ def test_only_an_approved_version_takes_traffic(state: LocalState, verbs: tuple[
     register(state, 2, *verbs)
 
     with pytest.raises(NotDeployable, match=found):
-        start_rollout(state, "churn", route(2), now=T0, reason="no")
+        give_all_traffic(state, "churn", route(2), now=T0, reason="no")
     assert read_routing(state, "churn")[1] == 1
 
     register(state, 3, "approved")
-    assert start_rollout(state, "churn", route(3), now=T0, reason="yes", who="bob") == 2
+    assert give_all_traffic(state, "churn", route(3), now=T0, reason="yes", who="bob") == 2
     assert read_routing(state, "churn")[0].history[-1].who == "bob"
 
 
@@ -194,9 +206,9 @@ def test_a_version_that_is_taken_out_and_rejected_never_comes_back(state: LocalS
     restore_previous(state, "churn", now=T0, reason="wrong prices", who="eve", reject=True)
 
     assert known_card(state, "churn", 2).decisions[-1] == Decision("rejected", "eve", T0, "wrong prices")
-    start_rollout(state, "churn", route(3), now=T0, reason="")
+    give_all_traffic(state, "churn", route(3), now=T0, reason="")
     with pytest.raises(NotDeployable, match=r"found rejected by eve on 2013-04-01 00:00 \(wrong prices\)"):
-        start_rollout(state, "churn", route(2), now=T0, reason="again")
+        give_all_traffic(state, "churn", route(2), now=T0, reason="again")
 
 
 class Killed(BaseException):
@@ -221,7 +233,7 @@ def test_a_rejection_that_was_killed_after_the_traffic_moved_binds_and_is_comple
     assert known_card(state, "churn", 2).status == "approved"  # its card says so still; the routing knows better
 
     with pytest.raises(NotDeployable, match="found rejected by eve"):
-        start_rollout(state, "churn", route(2), now=T0, reason="again")
+        give_all_traffic(state, "churn", route(2), now=T0, reason="again")
     assert known_card(state, "churn", 2).status == "rejected"
     assert read_routing(state, "churn")[0].champion == route(1)
 
@@ -271,10 +283,11 @@ DEPLOY_MANY = """
 import sys
 from datetime import UTC, datetime
 from mlops_assets.lake.state import open_state
-from mlops_assets.rollout.routing import Route, start_rollout
+from mlops_assets.rollout.routing import Route
+from mlops_assets.rollout.traffic import give_all_traffic
 for version in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
     route = Route(version, f"run{version}", f"/models/{version}")
-    start_rollout(open_state(sys.argv[1]), "churn", route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="")
+    give_all_traffic(open_state(sys.argv[1]), "churn", route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="")
 """
 
 

@@ -11,8 +11,9 @@ from mlops_assets.lake.state import LocalState
 from mlops_assets.registry.registry import MlflowRegistry
 from mlops_assets.rollout.errors import ServerRefused
 from mlops_assets.rollout.heartbeat import Heartbeat, Serving, write_heartbeat
-from mlops_assets.rollout.routing import Route, read_routing, restore_previous, start_rollout
+from mlops_assets.rollout.routing import Route, read_routing
 from mlops_assets.rollout.settling import settle
+from mlops_assets.rollout.traffic import give_all_traffic, restore_previous
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SILENT = MlflowRegistry("http://127.0.0.1:9", "dev", 0.1)
@@ -20,7 +21,7 @@ SILENT = MlflowRegistry("http://127.0.0.1:9", "dev", 0.1)
 
 def deploy(state: LocalState, *versions: int) -> int:
     return [
-        start_rollout(state, "churn", Route(one, f"c{one}", f"/m/{one}"), now=NOW, reason="go", who="ann")
+        give_all_traffic(state, "churn", Route(one, f"c{one}", f"/m/{one}"), now=NOW, reason="go", who="ann")
         for one in versions
     ][-1]
 

@@ -17,7 +17,8 @@ from sklearn.preprocessing import OneHotEncoder
 from mlops_assets.lake.state import LocalState
 from mlops_assets.predictor.artifact import save
 from mlops_assets.predictor.signature import Signature
-from mlops_assets.rollout.routing import Route, start_rollout
+from mlops_assets.rollout.routing import Route
+from mlops_assets.rollout.traffic import give_all_traffic
 
 REQUEST = b"""
 import numpy as np
@@ -35,7 +36,7 @@ SIGNATURE = Signature(
 Deploy = Callable[..., int]
 
 
-def save_model(folder: Path, *, intercept: float) -> Path:
+def save_model(folder: Path, *, intercept: float, request: bytes = REQUEST, signature: Signature = SIGNATURE) -> Path:
     """Save `intercept + x + 10 doubled + 100 (colour is red) + 1000 (shout is HEY)`, missing numbers being 0."""
     rows = pa.table(
         {
@@ -56,7 +57,7 @@ def save_model(folder: Path, *, intercept: float) -> Path:
     )
     pipeline = make_pipeline(to_columns, model).fit(rows.to_pandas(), np.zeros(60))
     model.coef_, model.intercept_ = np.array([1.0, 10.0, 100.0, 1000.0]), intercept
-    save(folder, pipeline, signature=SIGNATURE, rows=rows, facts={}, request_source=REQUEST)
+    save(folder, pipeline, signature=signature, rows=rows, facts={}, request_source=request)
     return folder
 
 
@@ -74,6 +75,6 @@ def deploy(tmp_path: Path, state: LocalState) -> Deploy:
         if spoil is not None:
             spoil(folder)
         route = Route(version, f"run{version}", str(folder))
-        return start_rollout(state, model, route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="test")
+        return give_all_traffic(state, model, route, now=datetime(2013, 4, 1, tzinfo=UTC), reason="test")
 
     return run

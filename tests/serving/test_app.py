@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlops_assets.lake.state import LocalState
-from mlops_assets.serving.app import MAX_BODY_BYTES, create_app
+from mlops_assets.serving.app import create_app
+from mlops_assets.serving.options import ServerOptions
 
 Deploy = Callable[..., int]
 
@@ -39,8 +40,18 @@ def predictions(client: TestClient, body: dict[str, Any]) -> list[float]:
 def test_every_shape_of_body_gives_the_same_answer(client: TestClient, body: dict[str, Any]) -> None:
     response = client.post("/invocations", json=body)
 
-    assert response.status_code == 200
-    assert response.json() == {"model": "churn", "version": 3, "generation": 1, "predictions": [105.0, 3.5]}
+    assert response.status_code == 200, response.text
+    reply = response.json()
+    event_id = reply.pop("event_id")
+    assert reply == {
+        "model": "churn",
+        "version": 3,
+        "generation": 1,
+        "variant": "champion",
+        "predictions": [105.0, 3.5],
+    }
+    headers = {name: response.headers[name] for name in ("x-request-id", "x-model-version", "x-model-variant")}
+    assert headers == {"x-request-id": event_id, "x-model-version": "3", "x-model-variant": "champion"}
 
 
 def test_a_model_answers_under_its_name(client: TestClient) -> None:
@@ -109,7 +120,7 @@ def test_no_rows_give_no_predictions(client: TestClient, body: dict[str, Any]) -
         (b'{"instances": [{"y": 1}]}', 422, "y", "column y"),
         (b'{"instances": [{"x": 1}, {"x": "two"}]}', 422, "x", "'two' in row 1"),
         (b'{"instances": [{"x": 1' + b"0" * 400 + b"}]}", 422, "x", "in row 0"),
-        (b'{"instances": [{"colour": "red"}, {"colour": 1}]}', 422, "colour", "int, str"),
+        (b'{"instances": [{"colour": "red"}, {"colour": 1}]}', 422, "colour", "1 in row 1"),
         (b'{"instances": [{"half": 1, "word": 5}]}', 422, "half, word", "AttributeError"),
         (b'{"instances": [{"half": "one"}]}', 422, "half, word", ""),
     ],
@@ -134,15 +145,17 @@ def test_an_unknown_column_names_those_that_exist(client: TestClient) -> None:
     assert problem["required"] == "only x, colour, doubled, shout, half, word"
 
 
-@pytest.mark.parametrize("content_type", ["text/csv", ""])
-def test_a_body_that_is_not_declared_as_json_is_refused(client: TestClient, content_type: str) -> None:
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "", "application/json; charset=latin-1", "application/jsonp", "text/csvx"]
+)
+def test_a_body_that_is_not_declared_as_what_it_is_is_refused(client: TestClient, content_type: str) -> None:
     response = client.post("/invocations", content=b"{}", headers={"Content-Type": content_type})
 
     assert (response.status_code, response.json()["field"]) == (415, "Content-Type")
 
 
 def test_a_body_beyond_the_limit_is_refused_also_when_its_length_is_not_announced(client: TestClient) -> None:
-    chunks = (b" " * 2**20 for _ in range(MAX_BODY_BYTES // 2**20 + 1))
+    chunks = (b" " * 2**20 for _ in range(ServerOptions().max_body_bytes // 2**20 + 1))
 
     response = client.post("/invocations", content=chunks, headers={"Content-Type": "application/json"})
 
@@ -163,7 +176,7 @@ def test_among_several_models_the_path_must_name_one(tmp_path: Path, state: Loca
         named = client.post("/models/fraud/invocations", json={"instances": [{}]})
 
     assert (ambiguous.status_code, ambiguous.json()["found"]) == (400, "models churn, fraud")
-    assert named.json() == {"model": "fraud", "version": 2, "generation": 1, "predictions": [2.0]}
+    assert (named.json()["model"], named.json()["predictions"]) == ("fraud", [2.0])
 
 
 def test_without_models_it_says_503_and_what_to_do(tmp_path: Path, state: LocalState) -> None:
@@ -185,7 +198,8 @@ def test_a_first_version_that_cannot_be_loaded_is_503_with_the_reason(
     assert ping.status_code == 503
     assert "CorruptArtifact" in ping.json()["models"]["churn"]["load_error"]
     assert answer.status_code == 503
-    assert "model.skops" in answer.json()["found"]
+    assert answer.json()["found"] == "CorruptArtifact"
+    assert str(tmp_path) not in answer.text
 
 
 def test_models_are_listed_with_what_they_take(client: TestClient) -> None:
@@ -197,6 +211,10 @@ def test_models_are_listed_with_what_they_take(client: TestClient) -> None:
             "generation": 1,
             "load_error": None,
             "failed_generation": 0,
+            "challenger": 0,
+            "rung": "flat+onnx",
+            "challenger_rung": "",
+            "refused_rungs": {},
             "features": {"x": "numeric", "colour": "categorical", "doubled": "numeric", "shout": "categorical"},
             "request_inputs": ["half", "word"],
             "task": "regression",
@@ -211,22 +229,69 @@ def test_metrics_count_requests_and_rows_by_version_and_outcome(client: TestClie
     client.post("/invocations", json={"instances": [{"y": 1}]})
 
     samples = {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
         for family in text_string_to_metric_families(client.get("/metrics").text)
         for sample in family.samples
     }
-    assert samples["mlops_requests_total", "churn", "200", "3"] == 1
-    assert samples["mlops_requests_total", "churn", "422", "3"] == 1
-    assert samples["mlops_predictions_total", "churn", "3"] == 3
-    assert samples["mlops_request_seconds_count", "churn", "3"] == 2
-    assert samples["mlops_model_version", "churn"] == 3
+    assert samples["mlops_requests_total", "churn", "200", "champion", "3"] == 1
+    assert samples["mlops_requests_total", "churn", "422", "champion", "3"] == 1
+    assert samples["mlops_predictions_total", "churn", "champion", "3"] == 3
+    assert samples["mlops_request_seconds_count", "churn", "champion", "3"] == 2
+    assert samples["mlops_model_version", "churn", "champion"] == 3
     assert samples["mlops_load_failing", "churn"] == 0
 
 
 def test_the_documentation_names_the_body_and_every_refusal(client: TestClient) -> None:
-    operation = client.get("/openapi.json").json()["paths"]["/invocations"]["post"]
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/invocations"]["post"]
 
-    shapes = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert set(shapes) == {"dataframe_records", "dataframe_split", "instances"}
-    assert {"200", "400", "404", "413", "415", "422", "503"} <= set(operation["responses"])
+    content = operation["requestBody"]["content"]
+    assert set(content) == {"application/json", "text/csv"}
+    shapes = {name for shape in content["application/json"]["schema"]["oneOf"] for name in shape["properties"]}
+    assert shapes == {"dataframe_records", "dataframe_split", "instances"}
+    refusals = {400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504}
+    assert set(operation["responses"]) == {str(status) for status in {200} | refusals}
+    row = document["components"]["schemas"]["churn_row"]
+    assert client.get("/models/churn/schema").json()["properties"] == row["properties"]
+    assert set(row["properties"]) == {"x", "colour", "doubled", "shout", "half", "word", "event_id", "inference_id"}
+    assert row["additionalProperties"] is False
+    [name] = document["paths"]["/models/{name}/schema"]["get"]["parameters"]
+    assert name["schema"]["enum"] == ["churn"]
     assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "found"),
+    [
+        ("GET", "/nosuch", 404, "/nosuch"),
+        ("GET", "/metrics/", 404, "/metrics/"),
+        ("POST", "/metrics", 405, "POST"),
+        ("GET", "/admin/reload", 405, "GET"),
+        ("GET", "/models/nobody/schema", 404, "nobody"),
+        ("GET", "/models/a/b/invocations", 404, "/models/a/b/invocations"),
+    ],
+)
+def test_what_no_route_takes_is_refused_as_a_problem_too(
+    client: TestClient, method: str, path: str, status: int, found: str
+) -> None:
+    refused = client.request(method, path, follow_redirects=False)
+
+    problem = refused.json()
+    assert (refused.status_code, problem["status"], problem["found"]) == (status, status, found)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert problem["remedy"]
+    assert ("allow" in refused.headers) == (status == 405)
+
+
+def test_a_fault_behind_a_report_is_a_500_with_an_id_that_stands_in_the_log(
+    tmp_path: Path, state: LocalState, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(state, tmp_path, env="dev", url="http://test")
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.metrics._levels["in_flight"] = None  # pyright: ignore[reportArgumentType]
+        failed = client.get("/metrics")
+
+    problem = failed.json()
+    assert (failed.status_code, problem["title"]) == (500, "internal error")
+    assert "NoneType" not in failed.text
+    assert f"{problem['found']} failed: TypeError" in caplog.text

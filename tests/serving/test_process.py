@@ -75,10 +75,13 @@ def test_a_deployment_reaches_the_running_server(server: Server, tmp_path: Path,
     for version in (1, 2):
         generation = deploy(version)
         assert wait(tmp_path, generation) == Applied((server.url,))
-        assert server.post({"instances": [{"x": 0.5}]}) == {
+        reply = server.post({"instances": [{"x": 0.5}]})
+        assert reply.pop("event_id")
+        assert reply == {
             "model": "churn",
             "version": version,
             "generation": generation,
+            "variant": "champion",
             "predictions": [version + 0.5],
         }
 
@@ -130,13 +133,38 @@ def test_no_request_fails_or_mixes_versions_while_models_are_swapped(
     assert all(answer["predictions"] == [answer["version"]] for answer in answers)
 
 
+def test_a_lake_that_is_not_there_is_named_once_and_what_was_served_goes_on(
+    server: Server, tmp_path: Path, deploy: Deploy
+) -> None:
+    lake = tmp_path / "lake" / "dev"
+    assert not lake.exists()
+    assert isinstance(wait(tmp_path, deploy(1)), Applied)
+    lake.rename(tmp_path / "away")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server.url}/admin/reload", b"", timeout=10)
+    assert (refused.value.code, json.load(refused.value)["found"]) == (503, f"no folder {lake}")
+
+    assert server.post({"instances": [{"x": 0.5}]})["version"] == 1
+    assert server.get("/ping")[0] == 200
+    (tmp_path / "away").rename(lake)
+    assert isinstance(wait(tmp_path, deploy(2)), Applied)
+    assert server.post({"instances": [{"x": 0.5}]})["version"] == 2
+
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.stderr is not None
+    said = server.process.stderr.read()
+    times = said.count(f"follow failed; trying again: The lake: found no folder {lake}; required the lake of")
+    assert 1 <= times <= 2, "at the start, not at each turn; and when it was away, if that was at a turn"
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_asked_to_stop_takes_its_heartbeat_along(
     server: Server, tmp_path: Path, number: signal.Signals
 ) -> None:
     server.process.send_signal(number)
 
-    assert server.process.wait(10) in (0, -number)
+    assert server.process.wait(60) in (0, -number)
     assert list((tmp_path / "servers" / "dev").iterdir()) == []
     assert server.process.stderr is not None
     assert "Traceback" not in server.process.stderr.read()

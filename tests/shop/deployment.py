@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mlops_assets.cli.demo.replay import Replay
 from mlops_assets.definitions import build_definitions
 from mlops_assets.settings import load_settings
+from shop.kept import once
 from shop.world import week_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHOP_DEFS = Path(__file__).parent / "defs"
 TRAINING_WEEKS = 12
@@ -45,11 +50,39 @@ class Shop:
     def ingest(self, first: int, last: int) -> None:
         self.replay.run_range("shop_ingest", first=self.key(first), last=self.key(last))
 
+    @property
+    def folder(self) -> Path:
+        """Return the folder of everything that belongs to it."""
+        return self.home.parent
+
+    @property
+    def orders(self) -> Path:
+        """Return the file that its source reads."""
+        return self.folder / "orders.parquet"
+
     def prepare(self) -> None:
         """Ingest the training weeks and compute the features."""
+        self._once("prepared", self._prepare)
+
+    def deploy(self) -> None:
+        """Prepare everything, and give the first version all traffic."""
+        self._once("deployed", self._deploy)
+
+    def _once(self, step: str, make: Callable[[], object]) -> None:
+        """Do what the same files led to before, if nothing has happened yet and everything is in the home."""
+        if Path(self.lake).is_relative_to(self.home) and not (self.home / "lake").exists():
+            once(f"{step} {self.lake}", self.home, self.replay.instance, make)
+        else:
+            make()
+
+    def _prepare(self) -> None:
         self.replay.clock.set(week_start(TRAINING_WEEKS))
         self.ingest(0, TRAINING_WEEKS - 1)
         self.replay.run("features_refresh")
+
+    def _deploy(self) -> None:
+        self.prepare()
+        self.replay.run(JOB)
 
     def serve_week(self, week: int) -> dg.ExecuteInProcessResult:
         """Ingest, score and watch one week; return the monitoring run."""

@@ -22,9 +22,10 @@ import pytest
 from mlops_assets.cli.demo.replay import Replay
 from mlops_assets.clock import SimulatedClock
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources.instance import open_instance
+from mlops_assets.resources.instance import TEMPLATE, open_instance
 from mlops_assets.settings import load_settings
 from shop.deployment import SHOP_DEFS, Shop
+from shop.kept import make_home
 from shop.world import FIRST_WEEK, Week, write_orders
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,11 @@ LOADED = (
 )
 RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "shop") { __typename } }'
 PID = "pid"
+HASTE = {  # what a person need not notice at once, a test waits for
+    "dequeue_interval_seconds: 2": "dequeue_interval_seconds: 1",
+    "user_code_failure_retry_delay: 10": "user_code_failure_retry_delay: 2",
+    "poll_interval_seconds: 15": "poll_interval_seconds: 2",
+}
 
 
 def until(condition: Callable[[], Any], seconds: float = 90, *, why: Callable[[], str] = lambda: "") -> Any:
@@ -164,14 +170,14 @@ def kill(*processes: psutil.Process) -> None:
 
 
 def make_location(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Location]:
-    """Yield a shop on a persistent instance that `prepare_instance` made, its processes not started yet."""
-    home, defs, orders = folder / "home", folder / "defs", folder / "orders.parquet"
-    home.mkdir()
+    """Yield a shop on a persistent instance like ours, only in more haste; its processes are not started yet."""
+    home, defs, orders = make_home(folder), folder / "defs", folder / "orders.parquet"
     shutil.copytree(SHOP_DEFS, defs)
     write_orders(orders, [Week()] * 25)
     places = {"MLOPS_HOME": home, "DAGSTER_HOME": home / "dagster", "MLFLOW_TRACKING_URI": "", "SHOP_ORDERS": orders}
     for name, value in {**places, "SHOP_TRAINING_WAITS": folder / "training_waits"}.items():
         patch.setenv(name, str(value))
+    write_instance(home / "dagster")
     with open_instance(load_settings()) as instance:
         clock = SimulatedClock(home / "clock")
         clock.set(FIRST_WEEK)
@@ -179,3 +185,12 @@ def make_location(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Location]
         yield location
         if hasattr(location, "process"):
             location.kill()
+
+
+def write_instance(dagster_home: Path) -> None:
+    text = TEMPLATE.read_text()
+    for ours, hasty in HASTE.items():
+        assert ours in text
+        text = text.replace(ours, hasty)
+    dagster_home.mkdir()
+    (dagster_home / "dagster.yaml").write_text(text)

@@ -11,11 +11,11 @@ import pytest
 from mlops_assets.training.owner import DAGSTER_RUN, HOST, PID, STARTED, close_abandoned, owner_tags
 
 OPEN = """
-import sys, time
+import sys
 from mlops_assets.training.tracking import Tracking
 with Tracking(sys.argv[1], sys.argv[2], sys.argv[3]).run("delay", tags={}) as run, run.child("trial", tags={}) as child:
     print(run.run_id, child.run_id, flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -31,7 +31,7 @@ def _never(_):
 def test_what_a_killed_process_left_open_is_closed_and_a_living_one_is_let_alone(tracking):
     command = [sys.executable, "-c", OPEN, tracking.tracking_uri, tracking.env, tracking.artifact_root]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
         tracking.run("delay", tags={}) as ours,
     ):
         assert process.stdout

@@ -15,7 +15,7 @@ from mlops_assets.training.owner import close_abandoned
 from mlops_assets.training.patience import TrackingUnavailable, without_secrets
 from mlops_assets.training.tracking import Tracking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]  # a server starts four times
 
 
 class Server:
@@ -38,15 +38,14 @@ class Server:
         )
 
     def wait(self) -> None:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
+        while self.process.poll() is None:
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=1).close()
             except OSError:
                 time.sleep(0.1)
             else:
                 return
-        raise AssertionError("the server did not start")
+        raise AssertionError("the server ended")
 
     def stop(self) -> None:
         os.killpg(self.process.pid, 9)
@@ -63,7 +62,7 @@ def server(tmp_path_factory):
 
 
 def test_a_run_outlives_a_server_that_is_away_for_a_while_and_fails_clearly_if_it_stays_away(server, tmp_path):
-    tracking = Tracking(server.url, "dev", str(tmp_path))
+    tracking = Tracking(server.url, "dev", str(tmp_path), patience_s=200)
     with tracking.run("delay", tags={}) as run:
         run.log_metrics({"before": 1.0})
         server.stop()
@@ -82,10 +81,11 @@ def test_a_run_outlives_a_server_that_is_away_for_a_while_and_fails_clearly_if_i
             server.stop()
             run.log_metrics({"lost": 1.0})
 
-    start = time.monotonic()
-    with pytest.raises(TrackingUnavailable, match=r"MLflow at http://127.*no answer for 2 s \(ConnectionRefused"):
+    with pytest.raises(
+        TrackingUnavailable, match=r"MLflow at http://127.*no answer for 2 s \(ConnectionRefused"
+    ) as lost:
         lose_the_server()
-    assert time.monotonic() - start < 10, "closing must not wait as long again"
+    assert not hasattr(lost.value, "__notes__"), "closing must not wait as long again"
     with pytest.raises(TrackingUnavailable), hasty.run("delay", tags={}):
         raise AssertionError("no run without a server")
 
@@ -116,10 +116,8 @@ def test_the_error_of_the_body_is_not_hidden_by_one_of_closing(server, tmp_path)
 def test_a_refusal_is_no_silence(server):
     from mlflow.exceptions import MlflowException
 
-    start = time.monotonic()
-    with pytest.raises(MlflowException, match="not found"):
+    with pytest.raises(MlflowException, match="not found"):  # asked again, it would be `TrackingUnavailable`
         open_client(server.url).get_run("0" * 32)
-    assert time.monotonic() - start < 10
 
 
 def test_a_database_that_is_down_is_told_without_its_password():

@@ -50,13 +50,12 @@ with ThreadPoolExecutor(2) as pool:
 
 def test_models_that_train_at_once_on_an_empty_database_never_mix(postgres, tmp_path, request):
     here = str(request.path.parent)
+    train = [sys.executable, "-X", "faulthandler", "-c", TRAIN]  # the threads in C have crashed here: say where
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TRAIN, postgres, str(tmp_path), here, me], stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([*train, postgres, str(tmp_path), here, me], stderr=subprocess.PIPE, text=True)
         for me in ("1", "2")
     ]
-    errors = [process.communicate(timeout=300)[1] for process in processes]
+    errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
 
     client = Tracking(postgres, "dev", str(tmp_path)).client()

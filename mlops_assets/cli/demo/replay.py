@@ -34,7 +34,7 @@ class Replay:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     clock: SimulatedClock
-    _cursor: str | None = field(default=None, init=False)
+    _cursors: dict[str, str | None] = field(default_factory=dict[str, str | None], init=False)
 
     def run(
         self,
@@ -77,10 +77,10 @@ class Replay:
             instance=self.instance,
             definitions=self.definitions,
             resources=dict(self.definitions.resources or {}),
-            cursor=self._cursor,
+            cursor=self._cursors.get(sensor),
         )
         answer = definition.evaluate_tick(context)
-        self._cursor = answer.cursor
+        self._cursors[sensor] = answer.cursor
         return [self._launch(sensor, request) for request in answer.run_requests or [] if self._is_new(request)]
 
     def _launch(self, sensor: str, request: dg.RunRequest) -> dg.ExecuteInProcessResult:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mlops_assets.assets.binding import LAUNCHED_AT, REASON, VERDICT
 from mlops_assets.assets.binding import MODEL as MODEL_TAG
 from mlops_assets.cli.demo.comparison import compare_weeks
 from mlops_assets.cli.demo.replay import Replay, metadata_of
+from mlops_assets.cli.demo.rollouts import Rollouts
 from mlops_assets.cli.demo.story import (
     FIRST_SERVED_WEEK,
     FIRST_WEEK,
@@ -24,7 +26,8 @@ from mlops_assets.cli.demo.story import (
     served_weeks,
     switch_fault_on,
 )
-from mlops_assets.cli.demo.timeline import print_timeline
+from mlops_assets.cli.demo.timeline import print_next, print_rollouts, print_timeline
+from mlops_assets.cli.services import interruptible
 from mlops_assets.clock import CLOCK_FILE, SimulatedClock
 from mlops_assets.settings import Settings, load_settings
 
@@ -44,19 +47,24 @@ def run_demo(*, weeks: int, restart: bool) -> None:
     progress = Progress.read(settings.home)
     switch_fault_on()
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    with open_instance(settings) as instance:
+    with interruptible(), open_instance(settings) as instance:
         _play(settings, instance, progress, weeks=weeks, console=console)
     played = progress.weeks[:weeks]
     aucs = compare_weeks(settings, [week.window for week in played])
-    print_timeline(console, played, aucs, minutes=(time.monotonic() - started) / 60)
+    print_timeline(console, played, aucs)
+    print_rollouts(console, [*progress.rollouts, *([progress.mishap] if progress.mishap else [])])
+    print_next(console, minutes=(time.monotonic() - started) / 60)
 
 
 def _play(
     settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, weeks: int, console: Console
 ) -> None:
-    from mlops_assets.definitions import build_definitions
+    from mlops_assets.assets.model import resolve_model
+    from mlops_assets.components.catalog import read_catalog
+    from mlops_assets.definitions import DEFS, build_definitions
 
     replay = Replay(build_definitions(strict=True), instance, SimulatedClock(settings.home / CLOCK_FILE))
+    rollouts = Rollouts(replay, settings, resolve_model(read_catalog(DEFS), MODEL))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=console) as bar:
         if not progress.trained:
@@ -66,9 +74,18 @@ def _play(
         task = bar.add_task("Replaying weeks", total=weeks, completed=len(progress.weeks))
         for day in served_weeks(weeks)[len(progress.weeks) :]:
             bar.update(task, description=f"Week of {day}: ingest, score, watch")
-            progress.weeks.append(_replay_week(replay, day))
+            week = _replay_week(replay, day, views=rollouts.model.views)
+            if rollouts.is_under_way:
+                bar.update(task, description=f"Week of {day}: a new version is rolled out")
+                progress.rollouts.append(rollouts.play(week.window))
+                week.action = f"retrained: {progress.rollouts[-1].phase}"
+            progress.weeks.append(week)
             progress.write(settings.home)
             bar.advance(task)
+        if progress.mishap is None:
+            bar.update(task, description="A wrong version is rolled out")
+            progress.mishap = rollouts.play_mishap(progress.weeks[-1].window)
+            progress.write(settings.home)
 
 
 def _train_first(replay: Replay, bar: Bar) -> None:
@@ -94,12 +111,12 @@ def _train_first(replay: Replay, bar: Bar) -> None:
         bar.advance(task)
 
 
-def _replay_week(replay: Replay, day: date) -> Week:
+def _replay_week(replay: Replay, day: date, *, views: Iterable[str]) -> Week:
     """Ingest, score and watch one week, look again at the labels of the week before, and let the sensor act."""
     window, before = str(day), str(day - timedelta(weeks=1))
     replay.clock.set(_midnight(day + timedelta(weeks=1)))
     replay.run(f"{SOURCES['flights']}_ingest", partition=window)
-    replay.run("features_refresh")
+    replay.run("features_refresh", only=[dg.AssetKey(["features", view]) for view in views])
     scored = replay.run(f"{MODEL}_score", partition=window)
     watched = replay.run(f"{MODEL}_monitor", partition=window)
     if day > FIRST_SERVED_WEEK:

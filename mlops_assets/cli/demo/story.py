@@ -41,11 +41,29 @@ class Week:
 
 
 @dataclass
+class Rolled:
+    """One rollout as the demo tells it; `steps` are those that it was looked at."""
+
+    window: str
+    version: int
+    phase: str
+    steps: str
+    why: str
+
+
+@dataclass
 class Progress:
-    """The weeks that were replayed; written after each, so that the demo can go on where it stopped."""
+    """The weeks that were replayed; written after each, so that the demo can go on where it stopped.
+
+    Attributes:
+        rollouts: Those of retrained versions.
+        mishap: That of the wrong version, which ends the demo.
+    """
 
     trained: bool = False
     weeks: list[Week] = field(default_factory=list)
+    rollouts: list[Rolled] = field(default_factory=list)
+    mishap: Rolled | None = None
 
     @classmethod
     def read(cls, home: Path) -> "Progress":
@@ -61,7 +79,13 @@ class Progress:
             home.mkdir(parents=True, exist_ok=True)
             cls().write(home)
         stored = json.loads(path.read_text())
-        return cls(stored["trained"], [Week(**week) for week in stored["weeks"]])
+        mishap = stored.get("mishap")
+        return cls(
+            stored["trained"],
+            [Week(**week) for week in stored["weeks"]],
+            [Rolled(**one) for one in stored.get("rollouts", [])],
+            Rolled(**mishap) if mishap else None,
+        )
 
     def write(self, home: Path) -> None:
         draft = home / f"{PROGRESS}.tmp"

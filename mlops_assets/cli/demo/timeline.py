@@ -6,13 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mlops_assets.cli.demo.comparison import Aucs
-from mlops_assets.cli.demo.story import Week
+from mlops_assets.cli.demo.story import Rolled, Week
 
 STYLES = {"retrain": "yellow", "investigate": "red"}
+PHASES = {"promoted": "green", "rolled back": "red"}
 
 
-def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs], *, minutes: float) -> None:
-    """Print one line a week, then the means, then the next steps."""
+def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs]) -> None:
+    """Print one line a week, then the means."""
     table = Table(title="What happened, week by week", title_justify="left", expand=True)
     for name in ("week", "drift"):
         table.add_column(name, no_wrap=True)
@@ -33,9 +34,27 @@ def print_timeline(console: Console, weeks: Sequence[Week], aucs: Sequence[Aucs]
         )
     console.print(table)
     console.print(_summary(aucs))
+
+
+def print_rollouts(console: Console, rollouts: Sequence[Rolled]) -> None:
+    """Print how each version came to traffic, or did not."""
+    table = Table(title="\nHow new versions came to traffic, or did not", title_justify="left", expand=True)
+    for name in ("week", "version", "steps"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("end", max_width=10)
+    table.add_column("why", ratio=1, overflow="fold")
+    for one in rollouts:
+        style = PHASES.get(one.phase)
+        table.add_row(one.window, f"v{one.version}", one.steps, one.phase, one.why, style=style)
+    console.print(table)
+
+
+def print_next(console: Console, *, minutes: float) -> None:
+    """Print how long it took and what to open."""
     console.print(
         f"\nTook {minutes:.1f} minutes. Next: [bold]make ui[/bold], then open "
-        "http://127.0.0.1:3000 (the asset graph, the checks, every run above) and http://127.0.0.1:5000 (MLflow)."
+        "http://127.0.0.1:3000 (the asset graph, the checks, every run above), http://127.0.0.1:8080 (what is served) "
+        "and http://127.0.0.1:5000 (MLflow)."
     )
 
 

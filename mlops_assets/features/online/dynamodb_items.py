@@ -15,23 +15,27 @@ if TYPE_CHECKING:
 READ_BATCH, WRITE_BATCH = 100, 25  # DynamoDB's own limits
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.05
+FOR_EVER = float("inf")
 Place = tuple[str, bytes]  # table and key
 
 
 class Throttled(MlopsError):
     """DynamoDB kept handing work back."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempts: int) -> None:
         super().__init__(
             "DynamoDB",
-            found=f"unprocessed items after {ATTEMPTS} attempts",
+            found=f"unprocessed items after {attempts} attempts",
             required="all of them processed",
             remedy="Retry later; see the throttling metrics of the table.",
         )
 
 
-def get_items(client: Any, places: Iterable[Place]) -> dict[Place, bytes]:
+def get_items(client: Any, places: Iterable[Place], *, until: float = FOR_EVER) -> dict[Place, bytes]:
     """Return the values that are there, as they were last written, in the order of batches.
+
+    Args:
+        until: `time.monotonic()` after which nobody waits for what DynamoDB has handed back.
 
     Raises:
         Throttled: DynamoDB is busy.
@@ -41,7 +45,7 @@ def get_items(client: Any, places: Iterable[Place]) -> dict[Place, bytes]:
         asked: dict[str, Any] = {}
         for table, key in part:
             asked.setdefault(table, {"Keys": [], "ConsistentRead": True})["Keys"].append({"k": {"B": key}})
-        for answer in _answers(client.batch_get_item, asked, "UnprocessedKeys"):
+        for answer in _answers(client.batch_get_item, asked, "UnprocessedKeys", until):
             for table, items in answer["Responses"].items():
                 found.update(((table, bytes(item["k"]["B"])), bytes(item["v"]["B"])) for item in items)
     return found
@@ -83,7 +87,9 @@ def require_table(client: Any, name: str) -> None:
         client.get_waiter("table_exists").wait(TableName=name)
 
 
-def _answers(call: Callable[..., dict[str, Any]], asked: dict[str, Any], left: str) -> Iterator[dict[str, Any]]:
+def _answers(
+    call: Callable[..., dict[str, Any]], asked: dict[str, Any], left: str, until: float = FOR_EVER
+) -> Iterator[dict[str, Any]]:
     """Yield answers until nothing that was asked for is left over."""
     for attempt in range(ATTEMPTS):
         answer = call(RequestItems=asked)
@@ -91,5 +97,8 @@ def _answers(call: Callable[..., dict[str, Any]], asked: dict[str, Any], left: s
         asked = answer.get(left) or {}
         if not asked:
             return
-        time.sleep(PAUSE_SECONDS * 2**attempt)
-    raise Throttled
+        pause = PAUSE_SECONDS * 2**attempt
+        if time.monotonic() + pause > until:
+            raise Throttled(attempt + 1)
+        time.sleep(pause)
+    raise Throttled(ATTEMPTS)

@@ -8,10 +8,18 @@ next materialisation rebuilds.
 from __future__ import annotations
 
 import struct
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.features.online.dynamodb_items import addition, get_items, put_items, removal, require_table
+from mlops_assets.features.online.dynamodb_items import (
+    FOR_EVER,
+    addition,
+    get_items,
+    put_items,
+    removal,
+    require_table,
+)
 from mlops_assets.features.online.store import (
     ABSENT,
     NotOnline,
@@ -37,11 +45,12 @@ class DynamoStore:
 
     Args:
         client: A boto3 client of DynamoDB.
+        patience_s: How long a read tries again when DynamoDB hands work back, or the view changes.
     """
 
-    def __init__(self, client: Any, *, prefix: str) -> None:
+    def __init__(self, client: Any, *, prefix: str, patience_s: float = FOR_EVER) -> None:
         self._client = client
-        self._prefix = prefix
+        self._prefix, self._patience_s = prefix, patience_s
         self._known: dict[str, tuple[bytes, StoredView]] = {}
 
     def stored(self, view: str) -> StoredView | None:
@@ -50,6 +59,7 @@ class DynamoStore:
 
     def read(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[tuple[StoredView, list[bytes | None]]]:
         """Read the states last: one that is as before was so while the rows were read."""
+        until = time.monotonic() + self._patience_s
         for _ in range(ATTEMPTS):
             known = [self._known.get(view) or self._look_up(view) for view, _ in wanted]
             rows = [
@@ -57,10 +67,12 @@ class DynamoStore:
                 for (view, keys), (_, stored) in zip(wanted, known, strict=True)
             ]
             states = [(self._table(view), STATE) for view, _ in wanted]
-            found = get_items(self._client, [*(place for places in rows for place in places), *states])
+            found = get_items(self._client, [*(place for places in rows for place in places), *states], until=until)
             if [raw for raw, _ in known] == [found.get(place) for place in states]:
                 return [(stored, list(map(found.get, places))) for (_, stored), places in zip(known, rows, strict=True)]
             self._known = {}
+            if time.monotonic() > until:
+                break
         raise UnsettledRead([view for view, _ in wanted])
 
     def write(self, view: str, changes: Changes, *, expected: int) -> None:

@@ -12,6 +12,8 @@ from mlops_assets.errors import MlopsError
 if TYPE_CHECKING:
     from mlops_assets.features.online.store import OnlineStore
 
+LOOKS = 20
+
 
 class UnknownOnlineStore(MlopsError):
     """`MLOPS_ONLINE_STORE` names no store."""
@@ -37,11 +39,13 @@ class MissingExtra(MlopsError):
         )
 
 
-def open_store(url: str, *, env: str) -> OnlineStore:
+def open_store(url: str, *, env: str, timeout_s: float | None = None) -> OnlineStore:
     """Return the online store of one deployment.
 
     Args:
         env: Name of the deployment; it is part of every file, key and table.
+        timeout_s: For whoever reads within a request: most that a call over the network takes, tried once; nobody waits
+            longer for a busy DynamoDB. SQLite looks for new files `LOOKS` times a second then.
 
     Raises:
         UnknownOnlineStore: No store has such a URL.
@@ -51,18 +55,35 @@ def open_store(url: str, *, env: str) -> OnlineStore:
     if parts.scheme == "sqlite":
         from mlops_assets.features.online.sqlite_store import SqliteStore
 
-        return SqliteStore(Path(url.partition(":///")[2]) / env)
+        look_every_s = 0 if timeout_s is None else 1 / LOOKS
+        return SqliteStore(Path(url.partition(":///")[2]) / env, look_every_s=look_every_s)
     if parts.scheme in ("redis", "rediss", "unix"):
         from mlops_assets.features.online.redis_store import RedisStore
 
-        return RedisStore(_library("redis", "redis").Redis.from_url(url), prefix=f"mlops:{env}:")
+        return RedisStore(_redis(url, timeout_s), prefix=f"mlops:{env}:")
     if parts.scheme == "dynamodb":
         from mlops_assets.features.online.dynamodb_store import DynamoStore
 
         region = parse_qs(parts.query).get("region", [None])[0]
-        client = _library("boto3", "dynamodb").client("dynamodb", region_name=region)
-        return DynamoStore(client, prefix=f"{parts.netloc}-{env}-")
+        patience_s = float("inf") if timeout_s is None else timeout_s
+        return DynamoStore(_dynamodb(region, timeout_s), prefix=f"{parts.netloc}-{env}-", patience_s=patience_s)
     raise UnknownOnlineStore(parts.scheme)
+
+
+def _redis(url: str, timeout_s: float | None) -> Any:
+    client = _library("redis", "redis").Redis
+    if timeout_s is None:
+        return client.from_url(url)
+    retry = importlib.import_module("redis.retry").Retry(importlib.import_module("redis.backoff").NoBackoff(), 0)
+    return client.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
+
+
+def _dynamodb(region: str | None, timeout_s: float | None) -> Any:
+    boto3, config = _library("boto3", "dynamodb"), None
+    if timeout_s is not None:
+        limits = {"connect_timeout": timeout_s, "read_timeout": timeout_s, "retries": {"total_max_attempts": 1}}
+        config = importlib.import_module("botocore.config").Config(**limits)
+    return boto3.client("dynamodb", region_name=region, config=config)
 
 
 def _library(name: str, extra: str) -> Any:

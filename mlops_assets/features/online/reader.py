@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlops_assets.features.online.packing import Row
-    from mlops_assets.features.online.store import OnlineStore, StoredView
+    from mlops_assets.features.online.store import StoredView
 
 TIMES = 2  # `usable_at` and `event_timestamp` stand before the features of a row
 FOR_EVER = 2**63  # microseconds
@@ -30,6 +30,7 @@ class SchemaMismatch(MlopsError):
     """The store holds rows of another definition, or of other types, than the reader expects."""
 
     def __init__(self, expected: Schema, found: Schema) -> None:
+        self.view = expected.view
         super().__init__(
             f"online_features/{expected.view}",
             found=f"rows of schema {found.hash[:12]} ({_difference(expected, found)})",
@@ -63,9 +64,20 @@ class OnlineFeatures(msgspec.Struct, frozen=True):
     rows: list[list[Row]]
 
     @property
+    def oldest_us(self) -> list[int | None]:
+        """Return, by entity, the oldest `event_timestamp` among the views that had a row, in microseconds."""
+        return list(map(_oldest, zip(*self.rows, strict=True)))
+
+    @property
     def features_as_of(self) -> list[datetime | None]:
-        """Return, by entity, the oldest `event_timestamp` among the views that had a row; None if none had."""
-        return list(map(_as_of, zip(*self.rows, strict=True)))
+        """Return `oldest_us` as moments; None if no view had a row."""
+        return [None if oldest is None else from_micros(oldest) for oldest in self.oldest_us]
+
+
+class Readable(Protocol):
+    """What a reader needs of an `OnlineStore`."""
+
+    def read(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[tuple[StoredView, list[bytes | None]]]: ...
 
 
 class OnlineReader:
@@ -79,7 +91,7 @@ class OnlineReader:
         UnknownFeature: A feature is in none of the schemas.
     """
 
-    def __init__(self, store: OnlineStore, schemas: Sequence[Schema], features: Sequence[str]) -> None:
+    def __init__(self, store: Readable, schemas: Sequence[Schema], features: Sequence[str]) -> None:
         self._store = store
         self._views = [_View(schema) for schema in schemas]
         places = [place for schema in schemas for place in _places(schema)]
@@ -101,11 +113,15 @@ class OnlineReader:
             WrongEntity: A column is missing, or its value has another type.
         """
         keys = [view.keys_of(entities) for view in self._views]
-        found = self._store.read([(view.name, _present(some)) for view, some in zip(self._views, keys, strict=True)])
+        wanted = [
+            (view.name, [key for key in dict.fromkeys(some) if key])
+            for view, some in zip(self._views, keys, strict=True)
+        ]
+        found = self._store.read(wanted)
         at = to_micros(now)
         parts = [
-            view.rows(some, stored, packed, at)
-            for view, some, (stored, packed) in zip(self._views, keys, found, strict=True)
+            view.rows(some, stored, dict(zip(asked, packed, strict=True)), at)
+            for view, some, (_, asked), (stored, packed) in zip(self._views, keys, wanted, found, strict=True)
         ]
         rows = parts[0] if len(parts) == 1 else [tuple(chain(*row)) for row in zip(*parts, strict=True)]
         columns = zip(*map(self._pick, rows), strict=True) if rows else [()] * len(self._names)
@@ -125,33 +141,22 @@ class _View:
         self._seen: Schema | None = None
 
     def rows(
-        self, keys: Sequence[bytes | None], stored: StoredView, packed: Sequence[bytes | None], at: int
+        self, keys: Sequence[bytes | None], stored: StoredView, packed: Mapping[bytes, bytes | None], at: int
     ) -> list[Row]:
         """Return the row of each key as it can be used at `at`: both times, then the features, all None without one."""
         if stored.schema is not self._seen:
             self._require(stored.schema)
-        oldest = at - self._lifetime
-        if len(packed) != len(keys) or None in packed:
-            values = iter(packed)
-            some = [next(values) if key else None for key in keys]
-            return [self._usable(self._unpack(value), oldest, at) if value else self._nothing for value in some]
-        rows = list(map(self._unpack, cast("Sequence[bytes]", packed)))
-        for row in rows:
-            if row[0] > at or row[1] < oldest:
-                return [self._usable(one, oldest, at) for one in rows]
-        return rows
-
-    def _usable(self, row: Row, oldest: int, at: int) -> Row:
-        return row if row[0] <= at and row[1] >= oldest else self._nothing
+        oldest, nothing = at - self._lifetime, self._nothing
+        found: dict[bytes | None, Row] = {None: nothing}
+        for key, value in packed.items():
+            row = self._unpack(value) if value else nothing
+            found[key] = row if value and row[0] <= at and row[1] >= oldest else nothing
+        return [found[key] for key in keys]
 
     def _require(self, schema: Schema) -> None:
         if schema != self._schema:
             raise SchemaMismatch(self._schema, schema)
         self._seen = schema
-
-
-def _present(keys: list[bytes | None]) -> list[bytes]:
-    return cast("list[bytes]", keys) if None not in keys else [key for key in keys if key]
 
 
 def _places(schema: Schema) -> list[str]:
@@ -165,9 +170,9 @@ def _picker(positions: Sequence[int]) -> Callable[[Row], Row]:
     return itemgetter(*positions) if positions else lambda _: ()
 
 
-def _as_of(rows: tuple[Row, ...]) -> datetime | None:
+def _oldest(rows: tuple[Row, ...]) -> int | None:
     times = [row[1] for row in rows if row[1] is not None]
-    return from_micros(min(times)) if times else None
+    return min(times) if times else None
 
 
 def _difference(expected: Schema, found: Schema) -> str:

@@ -60,7 +60,7 @@ class RedisStore:
 
     def read(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[tuple[StoredView, list[bytes | None]]]:
         for _ in range(ATTEMPTS):
-            known = [self._known.get(view) or self._look_up(view) for view, _ in wanted]
+            known = self._views([view for view, _ in wanted])
             names = [view.state_key for view in known]
             for view, (_, keys) in zip(known, wanted, strict=True):
                 names += [view.rows + key for key in keys]
@@ -138,14 +138,21 @@ class RedisStore:
         keys = self._client.scan_iter(re.sub(rb"([*?\[\]\\])", rb"\\\1", start) + b"*", count=BATCH)
         _unlink(self._client, (key for key in keys if _is_dead(key[len(start) :], up_to, but)))
 
-    def _look_up(self, view: str) -> _Known:
-        key = self._key(view, "state")
-        raw = self._client.get(key)
+    def _views(self, views: Sequence[str]) -> list[_Known]:
+        """Return views as they were seen last; those that were not yet are looked up together."""
+        known = self._known
+        unknown = [view for view in dict.fromkeys(views) if view not in known]
+        if unknown:
+            states = self._client.mget([self._key(view, "state") for view in unknown])
+            known = {**known, **{view: self._seen(view, raw) for view, raw in zip(unknown, states, strict=True)}}
+            self._known = known  # never changed in place: other threads read it
+        return [known[view] for view in views]
+
+    def _seen(self, view: str, raw: bytes | None) -> _Known:
         if raw is None:
             raise NotOnline(view)
         stored = decode_state(view, raw)
-        known = self._known[view] = _Known(key, raw, stored, self._rows(view, stored.generation))
-        return known
+        return _Known(self._key(view, "state"), raw, stored, self._rows(view, stored.generation))
 
     def _rows(self, view: str, generation: int) -> bytes:
         return self._key(view, f"{generation}:")

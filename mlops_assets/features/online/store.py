@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from mlops_assets.decoding import decoder
 from mlops_assets.errors import MlopsError
 from mlops_assets.features.online.schema import Schema
 
@@ -28,6 +29,7 @@ class NotOnline(MlopsError):
     """A view was asked for that the store does not hold."""
 
     def __init__(self, view: str) -> None:
+        self.view = view
         super().__init__(
             f"online_features/{view}",
             found="nothing in the online store",
@@ -52,6 +54,7 @@ class UnreadableOnlineState(MlopsError):
     """The store was written by another release, or by hand."""
 
     def __init__(self, view: str, detail: str) -> None:
+        self.view = view
         super().__init__(
             f"online_features/{view}",
             found=detail,
@@ -179,7 +182,7 @@ def decode_state(view: str, data: bytes) -> StoredView:
         UnreadableOnlineState: It was written by another release, or by hand.
     """
     try:
-        stored = msgspec.json.decode(data, type=StoredView)
+        stored = decoder(StoredView).decode(data)
     except msgspec.DecodeError as error:
         raise UnreadableOnlineState(view, f"{len(data)} bytes that are no state ({error})") from error
     if stored.state_version != STATE_VERSION:

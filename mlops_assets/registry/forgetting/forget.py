@@ -17,7 +17,7 @@ from mlops_assets.lake.erasure import erase_past, erase_rows
 from mlops_assets.lake.files import read_bytes, remove, write_bytes
 from mlops_assets.lake.state import open_state, update
 from mlops_assets.lake.uris import join
-from mlops_assets.registry.forgetting.traces import Trace, find_traces, without_rows
+from mlops_assets.registry.forgetting.traces import Elsewhere, Trace, find_traces, without_rows
 from mlops_assets.registry.lifecycle import NOT_REBUILDABLE, cards, mark
 
 if TYPE_CHECKING:
@@ -74,28 +74,38 @@ class Forgotten:
 
 
 def forget(
-    request: Request, *, lake: str, registry: Registry, refresh: Callable[[str], None], known: Sequence[str]
+    request: Request,
+    *,
+    lake: str,
+    registry: Registry,
+    refresh: Callable[[str], None],
+    known: Sequence[str],
+    elsewhere: Sequence[Elsewhere] = (),
 ) -> Forgotten:
     """Take somebody out of everything in a lake, and keep a record that does not say whom.
 
     Args:
         refresh: Computes a feature view anew, by name; it may leave one alone that no file defines.
         known: Columns that name entities, for the error.
+        elsewhere: Places beside the lake's tables, training sets and examples.
 
     Raises:
         NoSuchColumns: No place has all the columns.
         WriteContention: Other writers kept winning; run it again.
     """
-    found = find_traces(lake, request.who)
+    found = _find(lake, request.who, elsewhere)
     if not found:
         raise NoSuchColumns(request.who, known)
     theirs = [trace for trace in found if trace.is_theirs]
     _record(lake, request, theirs, is_done=False, versions=())
+    for place in elsewhere:
+        place.erase(request.who, now=request.at)
     for trace in (one for one in theirs if one.kind == "examples"):
         _redact(lake, trace, request.who)
     sets = [trace for trace in theirs if trace.kind == "training set"]
     versions = [version for trace in sets for version in _drop_set(lake, trace, request, registry)]
-    tables = [trace.place for trace in theirs if trace.kind == "table"]
+    # A table that had none of theirs may have got some from elsewhere meanwhile.
+    tables = [trace.place for trace in find_traces(lake, request.who) if trace.kind == "table" and trace.is_theirs]
     for table in tables:
         erase_rows(join(lake, table), request.who, keeps_facts=not table.startswith(FEATURES))
     for table in tables:
@@ -103,9 +113,13 @@ def forget(
             refresh(table.removeprefix(FEATURES))
     for table in tables:
         erase_past(join(lake, table), now=request.at)
-    left = [trace for trace in find_traces(lake, request.who) if trace.is_theirs or trace.note]
+    left = [trace for trace in _find(lake, request.who, elsewhere) if trace.is_theirs or trace.note]
     _record(lake, request, theirs, is_done=not any(trace.is_theirs for trace in left), versions=versions)
     return Forgotten(found, left, versions)
+
+
+def _find(lake: str, who: Who, elsewhere: Sequence[Elsewhere]) -> list[Trace]:
+    return [*find_traces(lake, who), *(trace for place in elsewhere for trace in place.find(who))]
 
 
 def _redact(lake: str, trace: Trace, who: Who) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlops_assets.contract.pointers import FOLDER, pointer_numbers, read_pointer
 from mlops_assets.contract.verdict import BY_LOAD, BY_WINDOW
@@ -16,10 +16,12 @@ from mlops_assets.lake.uris import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     Who = Mapping[str, str]
 
-Kind = Literal["table", "training set", "examples", "not ours", "left alone"]
+Kind = Literal["table", "training set", "examples", "segments", "feedback", "not ours", "left alone"]
+THEIRS: tuple[Kind, ...] = ("table", "training set", "examples", "segments", "feedback")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Trace:
     """One place.
 
     Attributes:
-        place: Below the root of the lake.
+        place: Below the root of the lake; of segments a folder of this machine.
         rows: Rows, or examples, that are theirs now.
         files: Files that hold such rows, of any version.
         note: Why nothing is done about it, if nothing is.
@@ -42,7 +44,19 @@ class Trace:
     @property
     def is_theirs(self) -> bool:
         """Tell whether something of them is there that can be taken out."""
-        return self.kind in ("table", "training set", "examples") and bool(self.rows or self.files)
+        return self.kind in THEIRS and bool(self.rows or self.files)
+
+
+class Elsewhere(Protocol):
+    """A further place that holds rows as they came, and knows how to take somebody out."""
+
+    def find(self, who: Who) -> list[Trace]:
+        """Return what is theirs."""
+        ...
+
+    def erase(self, who: Who, *, now: datetime) -> None:
+        """Take it out. It comes before the tables, which may lead to it."""
+        ...
 
 
 def find_traces(lake: str, who: Who) -> list[Trace]:

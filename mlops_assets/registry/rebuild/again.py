@@ -32,6 +32,7 @@ def save_again(recorded: Recorded, table: pa.Table, folder: Path, *, request_sou
         rows=described_by(table),
         facts=recorded.manifest.facts,
         request_source=request_source,
+        lookup=recorded.manifest.lookup,
     )
 
 

@@ -1,5 +1,6 @@
 """Feature views of a real Feast repository, loaded as tables."""
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -59,8 +60,8 @@ ROWS = [
 pytestmark = pytest.mark.extra
 
 
-@pytest.fixture(scope="module", params=["duckdb", "file"])
-def repo(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("feast", reason="the extra `feast` is not installed")
     tmp_path = tmp_path_factory.mktemp("feast")
     folder, rows = tmp_path / "repo", tmp_path / "rows.parquet"
@@ -68,10 +69,18 @@ def repo(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = pd.DataFrame(ROWS, columns=["driver_id", "rate", "n_trips", "at", "loaded"])
     frame.to_parquet(rows, coerce_timestamps="us")
     (folder / "views.py").write_text(VIEWS.format(path=str(rows)))
-    (folder / "feature_store.yaml").write_text(STORE.format(store=request.param))
+    (folder / "feature_store.yaml").write_text(STORE.format(store="file"))
     subprocess.run(
         [Path(sys.executable).with_name("feast"), "--chdir", folder, "apply"], check=True, capture_output=True
     )
+    return folder
+
+
+@pytest.fixture(params=["duckdb", "file"])
+def repo(request, applied: Path, tmp_path: Path) -> Path:
+    """Return the repository with one kind of offline store; what was applied does not depend on it."""
+    folder = Path(shutil.copytree(applied, tmp_path / "repo"))
+    (folder / "feature_store.yaml").write_text(STORE.format(store=request.param))
     return folder
 
 
