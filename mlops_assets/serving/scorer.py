@@ -75,7 +75,7 @@ class Scorer:
         self._request_log = RequestLog(options)
 
     async def answer(self, served: Served, body: bytes, asking: Asking) -> Answered:
-        """Return what is replied, once it stands in the log.
+        """Return what is replied, once it stands in the log; what stands there is replied, however late it is by then.
 
         Raises:
             Problem: Nothing is replied but that.
@@ -91,11 +91,9 @@ class Scorer:
         except Problem as problem:
             self._count(served, served.champion, problem.status, 0, asking)
             raise
-        is_late = time.monotonic() > until
         for part in parts:
-            status = TOO_LATE if is_late else part.status
-            self._count(served, part.arm, status, len(part.rows), asking, variant=part.variant, error=part.error)
-        if is_late or parts[-1].status == TOO_LATE:
+            self._count(served, part.arm, part.status, len(part.rows), asking, variant=part.variant, error=part.error)
+        if parts[-1].status == TOO_LATE:
             raise TooLate(self._options.deadline_ms)
         if parts[-1].scored is None:
             raise Failed(asking.request_id)

@@ -20,6 +20,7 @@ from mlops_assets.predictions.log.segments import (
     tidy,
 )
 from mlops_assets.predictions.log.writer import Segment, SegmentWriter, worker_name
+from tests.serving.fleet import until
 
 NOON = datetime(2013, 5, 19, 12, 59, 59, 250_000, tzinfo=UTC)
 
@@ -193,6 +194,7 @@ while os.getppid() == {os.getpid()}:
 """
     with subprocess.Popen([sys.executable, "-c", code]) as other:
         try:
+            until(lambda: path.stat().st_size > 0)  # the other process takes its time to start
             found = {line for _ in range(3000) for line in lines_of(path)}
         finally:
             other.kill()
