@@ -117,14 +117,15 @@ def test_the_guides_lead_from_three_systems_to_an_answer(followed: Followed) -> 
     assert re.search(rf"raw/parcels/parcels +│ table +│ {of_seven} ", told)
     pages = [path.name for path in (followed.folder / ".mlops" / "mlartifacts").rglob("*.html")]
     assert {"report.html", "model_card.html"} <= set(pages)
-    require_every_answer_in_the_log(followed)
+    require_every_answer_in_the_log(followed, before=answer["event_id"])
 
 
-def require_every_answer_in_the_log(followed: Followed) -> None:
+def require_every_answer_in_the_log(followed: Followed, *, before: str) -> None:
+    """The answer of the first guide's server is in the table once that server has closed its segment, which is up to the clock."""
     table = tables.read(f"{followed.lake}/prediction_log/late_parcel").to_pylist()
     senders = {row["sender_id"]: row for row in tables.read(f"{followed.lake}/raw/senders/senders").to_pylist()}
-    # An answer that came too late is in the log as well, beside the one that curl got when it asked again.
-    served = [row for row in table if row["sender_id"] is not None and row["http_status"] == 200]
+    answers = [row for row in table if row["sender_id"] is not None and row["http_status"] == 200]
+    served = [row for row in answers if row["event_id"] != before]
     assert [row["packing_grade"] for row in served] == [
         senders[int(row["sender_id"])]["packing_grade"] for row in served
     ]
