@@ -5,6 +5,7 @@ Keep out: what everybody may see (`reports.py`). Each change goes through the ro
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,7 +158,9 @@ def _inline(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 async def _reason(request: Request) -> Reason:
     headers = dict(request.scope["headers"])
-    body = await read_body(request.receive, headers, most=LONGEST_REASON_BYTES, seconds=REASON_SECONDS)
+    body = await read_body(
+        asyncio.get_running_loop(), request.receive, headers, most=LONGEST_REASON_BYTES, seconds=REASON_SECONDS
+    )
     try:
         return decoder(Reason).decode(body)
     except msgspec.ValidationError as error:

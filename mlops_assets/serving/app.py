@@ -3,6 +3,7 @@
 Add here: routes. Keep out: scoring (`hot.py`), which version answers (`models.py`).
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -64,6 +65,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        hot.loop = asyncio.get_running_loop()
         arms = Arms(fast_fail, metrics)
         with (
             closing(Capture(log_folder(home, env), options, clock=clock)) as capture,

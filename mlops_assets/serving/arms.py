@@ -95,6 +95,11 @@ class Arms:
         """Tell whether this worker asks the challenger nothing any more."""
         return served.traffic is not None and self._fast_fail.is_out(served.traffic)
 
+    def is_quick(self, served: Served, arm: Arm) -> bool:
+        """Tell whether an arm has shown that it may be scored on the event loop."""
+        paced = self._paced.get((served.model, arm.route.version))
+        return paced is not None and paced.arm is arm and paced.is_quick
+
     async def shadow(self, served: Served, part: Part, until: float) -> None:
         """Let an arm score what the other one answered."""
         try:

@@ -18,6 +18,8 @@ from mlops_assets.serving.problems import Problem
 from mlops_assets.serving.scorer import Asking, served_as
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mlops_assets.serving.auth import Auth
     from mlops_assets.serving.feedback import Feedback
     from mlops_assets.serving.http import App, Headers, Receive, Scope, Send
@@ -59,9 +61,10 @@ class HotPath:
     """The server's ASGI callable: scoring, labels and health here, everything else in `rest`.
 
     Attributes:
-        scorer: Set while the app runs, as is `feedback`.
+        loop: The event loop that the app runs in; set while it does, as are `scorer` and `feedback`.
     """
 
+    loop: asyncio.AbstractEventLoop
     scorer: Scorer
     feedback: Feedback
 
@@ -143,7 +146,7 @@ class HotPath:
 
     async def _body(self, request: _Request) -> bytes:
         most = self._options.max_body_bytes
-        return await read_body(request.receive, request.given, most=most, seconds=self._seconds)
+        return await read_body(self.loop, request.receive, request.given, most=most, seconds=self._seconds)
 
 
 def route_of(path: str) -> tuple[Kind, str] | None:

@@ -44,8 +44,13 @@ def content_type_of(headers: Mapping[bytes, bytes], supported: tuple[str, ...]) 
     return kind.strip()
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, most: int, seconds: float) -> bytes:
+async def read_body(
+    loop: asyncio.AbstractEventLoop, receive: Receive, headers: Mapping[bytes, bytes], *, most: int, seconds: float
+) -> bytes:
     """Return the whole body, counted while it comes in, whatever its length is said to be.
+
+    Args:
+        loop: The running one: to look for it is a call of the kernel.
 
     Raises:
         BodyTooLarge: It is longer than `most` bytes.
@@ -55,7 +60,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, most: i
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > most:
         raise BodyTooLarge(most)
-    alarm = _Alarm(seconds)
+    alarm = _Alarm(loop, seconds)
     try:
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
@@ -75,12 +80,11 @@ class _Alarm:
 
     __slots__ = ("_loop", "_seconds", "handle", "has_rung", "task")
 
-    def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        task = asyncio.current_task(loop)
         assert task is not None
-        self.task, self.has_rung, self._seconds = task, False, seconds
-        self._loop = asyncio.get_running_loop()
-        self.handle: asyncio.Handle = self._loop.call_soon(self._set)  # who has the body already needs no timer
+        self.task, self.has_rung, self._loop, self._seconds = task, False, loop, seconds
+        self.handle: asyncio.Handle = loop.call_soon(self._set)  # who has the body already needs no timer
 
     def _set(self) -> None:
         self.handle = self._loop.call_later(self._seconds, self._ring)

@@ -41,15 +41,22 @@ class Paced:
     """One arm of one worker.
 
     A call on the event loop holds up every other request, so an arm earns its place there: so many quick calls in a row.
-    One that is not quick sends it back. CPU time decides too, because a thread that waits for the loop looks slow.
+    One that is not quick sends it back. CPU time decides too, because a thread that waits for the loop looks slow. Made and used
+    in an event loop.
     """
 
     def __init__(self, arm: Arm) -> None:
         self.arm = arm
+        self._loop = asyncio.get_running_loop()
         self._quick = 0
         self._threads: ThreadPoolExecutor | None = None
         self._waiting: list[_Call] = []
         self._next_timed = 0.0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a few rows are scored on the event loop."""
+        return self._quick >= PROVEN
 
     async def score(self, rows: Sequence[Record], *, until: float) -> tuple[Scored, float | None]:
         """Return the scores, and the seconds that they took; None where other requests were scored with them.
@@ -60,27 +67,26 @@ class Paced:
             TimeoutError: There are none by `until`.
         """
         with span("score"):
-            loop = asyncio.get_running_loop()
-            if self._quick >= PROVEN and len(rows) <= INLINE_ROWS:
-                answer: asyncio.Future[tuple[Scored, float | None]] = loop.create_future()
+            if self.is_quick and len(rows) <= INLINE_ROWS:
+                answer: asyncio.Future[tuple[Scored, float | None]] = self._loop.create_future()
                 if not self._waiting:
-                    loop.call_soon(self._gather, loop, 0, QUIET_TURNS)
+                    self._loop.call_soon(self._gather, 0, QUIET_TURNS)
                 self._waiting.append(_Call(rows, until, answer))
                 scored, seconds = await answer
             else:
                 self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="arm")
-                work = loop.run_in_executor(self._threads, carried(self._in_thread), rows, until)
+                work = self._loop.run_in_executor(self._threads, carried(self._in_thread), rows, until)
                 scored, seconds = await asyncio.wait_for(work, until - time.monotonic())
         if time.monotonic() > until:
             raise TimeoutError
         return scored, seconds
 
-    def _gather(self, loop: asyncio.AbstractEventLoop, known: int, turns: int) -> None:
+    def _gather(self, known: int, turns: int) -> None:
         """Score what waits once so many turns of the event loop brought nobody new; a turn without work takes microseconds."""
         now = len(self._waiting)
         left = QUIET_TURNS if now > known else turns - 1
         if left and now < INLINE_ROWS:
-            loop.call_soon(self._gather, loop, now, left)
+            self._loop.call_soon(self._gather, now, left)
         else:
             self._score_waiting()
 

@@ -5,6 +5,7 @@ import json
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +17,9 @@ from fastapi.testclient import TestClient
 from mlops_assets.lake.state import LocalState
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
-from tests.serving.arms import OVERFLOWS, RAISES, SALT, SLEEPS, change_traffic, logged, route_both
+from mlops_assets.serving.pace import PROVEN
+from tests.serving.arms import COMPUTE, OVERFLOWS, RAISES, SALT, SLEEPS, change_traffic, logged, route_both
+from tests.serving.conftest import REQUEST
 
 CUSTOMERS: list[Any] = [f"c{number}" for number in range(40)]
 BAD = {"half": 7, "word": "hey"}
@@ -226,6 +229,25 @@ def test_the_champion_scores_in_the_shadow_what_the_challenger_answered(tmp_path
     [answered] = [part for part in reply["parts"] if part["variant"] == "challenger"]
     assert (shadow["version"], shadow["assigned"]) == (1, "challenger")
     assert (shadow["rows"], shadow["predictions"]) == (answered["rows"], [1.0] * len(answered["rows"]))
+
+
+def test_shadows_that_wait_while_others_are_answered_are_scored_together(tmp_path: Path, state: LocalState) -> None:
+    slow = REQUEST.replace(COMPUTE, COMPUTE + b"\n    import time; time.sleep(0.3 * (columns['half'] == 9).any())")
+    route_both(state, share=0.0, is_shadow=True, champion=slow)
+    with serving(tmp_path, state) as client:
+        for n in range(2 * PROVEN):  # the challenger is quick
+            ask(client, {"half": n, "word": "ho"})
+        wait_until(lambda: f"mlops_shadow_scored_total {2 * PROVEN}.0" in client.get("/metrics").text)
+        with ThreadPoolExecutor(20) as pool:  # the champion is not: somebody is always waiting for it
+            slow_ones = [pool.submit(ask, client, {"half": 9, "word": "ho"}) for _ in range(4)]
+            quick_ones = [pool.submit(ask, client, {"half": n, "word": "ho"}) for n in range(10, 26)]
+            predictions = [one.result()["predictions"] for one in (*slow_ones, *quick_ones)]
+        wait_until(lambda: f"mlops_shadow_scored_total {2 * PROVEN + 20}.0" in client.get("/metrics").text)
+    shadows = [line for line in logged(tmp_path) if line.get("role") == "shadow"][2 * PROVEN :]
+
+    assert predictions == [[181.0]] * 4 + [[1.0 + 20 * n] for n in range(10, 26)]
+    assert sorted(line["predictions"] for line in shadows) == sorted([2 + 20.0 * n] for n in [9] * 4 + [*range(10, 26)])
+    assert any("arm_us" not in line for line in shadows), "no call scored several"
 
 
 def test_a_slow_shadow_delays_no_reply_and_a_full_queue_drops(tmp_path: Path, state: LocalState) -> None:

@@ -89,7 +89,9 @@ def test_callers_who_never_finish_their_headers_are_sent_away_and_slow_ones_are_
         assert fleet.ask("/invocations", {"instances": [{"x": 0.5}]})[0] == 200
 
 
-def begin(fleet: Fleet, kind: Callable[[socket.socket, list[int | None]], None]) -> tuple[threading.Thread, list[int | None]]:
+def begin(
+    fleet: Fleet, kind: Callable[[socket.socket, list[int | None]], None]
+) -> tuple[threading.Thread, list[int | None]]:
     """Let a caller of some kind begin; return its thread and what it is told."""
     told: list[int | None] = []
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+from mlops_assets.features.online import sqlite_store
 from mlops_assets.features.online.schema import Schema
 from mlops_assets.features.online.store import Changes, NotOnline, OnlineConflict, StoredView
 
@@ -59,6 +60,23 @@ def test_many_rows_in_one_read(store):
     store.write("customer", rebuild(many), expected=0)
 
     assert rows_of(store, *reversed(many)) == list(reversed(many.values()))
+
+
+def test_what_a_reader_remembers_has_an_end_and_changes_with_the_view(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "REMEMBERED", 50)
+    store = sqlite_store.SqliteStore(tmp_path)
+    many = {n.to_bytes(2, "big"): str(n).encode() for n in range(300)}
+    store.write("customer", rebuild(many), expected=0)
+    for n in [*range(300), *range(300)]:
+        assert rows_of(store, n.to_bytes(2, "big"), b"nobody") == [str(n).encode(), None]
+    opened = store._open("customer")
+
+    assert rows_of(store, *many) == list(many.values())
+    assert len(opened.memory) <= 50 + 300
+    assert rows_of(store, b"nobody") == [None]
+    assert len(opened.memory) == 1
+    store.write("customer", increment({b"nobody": b"4"}, gone=[b"\0\0"]), expected=1)
+    assert rows_of(store, b"nobody", b"\0\0") == [b"4", None]
 
 
 def test_several_views_are_read_at_once(filled):
