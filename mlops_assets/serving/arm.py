@@ -28,8 +28,8 @@ class Scored(msgspec.Struct, frozen=True):
     """
 
     predictions: list[Any]
-    features: dict[str, list[Any]]
-    features_as_of: list[int | None] = []
+    features: dict[str, Sequence[Any]]
+    features_as_of: Sequence[int | None] = ()
     defaulted: tuple[str, ...] = ()
 
 

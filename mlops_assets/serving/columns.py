@@ -32,7 +32,7 @@ class Vectors:
         defaulted: See `arm.Scored`.
     """
 
-    columns: dict[str, list[Any]]
+    columns: dict[str, Sequence[Any]]
     as_of: list[int | None]
     defaulted: tuple[str, ...]
 
@@ -63,7 +63,7 @@ class Assembler:
         sent = self._names.intersection(rows[0] if len(rows) == 1 else set().union(*rows))
         sent -= self._inputs & computed.keys()  # handed through by the function, which may not change them
         unknown: list[Any] = [None] * len(rows)
-        columns: dict[str, list[Any]] = {
+        columns: dict[str, Sequence[Any]] = {
             name: _sent(name, kind, rows, made.get(name, unknown)) if name in sent else made.get(name, unknown)
             for name, kind in self._features.items()
         }

@@ -129,13 +129,7 @@ class HotPath:
         request.is_admitted = True
         asking = Asking(request.id, content_type, request.started, inference_id)
         answered = await self.scorer.answer(served, body, asking)
-        scored = answered.reply
-        headers: Headers = [
-            *request.headers,
-            (b"x-model-version", b"%d" % scored.version),
-            (b"x-model-variant", scored.variant.encode()),
-        ]
-        await reply(request.send, scored, headers=headers)
+        await reply(request.send, answered.reply, headers=request.headers)
         self.scorer.shadow.offer(served, answered.parts, answered.asked)
 
     async def _label(self, request: _Request) -> None:

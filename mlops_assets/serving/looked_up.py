@@ -26,7 +26,7 @@ class Looked:
         defaulted: Features that are their fallbacks, in all of the rows or in some.
     """
 
-    columns: Mapping[str, list[Any]]
+    columns: Mapping[str, Sequence[Any]]
     as_of: list[int | None]
     defaulted: tuple[str, ...]
 

@@ -85,7 +85,7 @@ class Lookup:
         except Exception as error:  # noqa: BLE001  (a driver raises what it likes; the request goes on)
             store.note(error)
             return self._fallback(len(rows))
-        columns = {name: list(values) for name, values in found.columns.items()}
+        columns = found.columns
         for name, convert in self._convert:
             if name in columns:
                 columns[name] = convert(columns[name])
@@ -94,28 +94,23 @@ class Lookup:
         missing = self._fallback(len(rows), without=columns)
         return Looked({**missing.columns, **columns}, found.oldest_us or missing.as_of, missing.defaulted)
 
-    def _found(self, store: GuardedStore, entities: Sequence[Mapping[str, Any]]) -> OnlineFeatures:
+    def _found(self, store: GuardedStore, entities: Mapping[str, Sequence[Any]]) -> OnlineFeatures:
         """Read the views that can be read; one that cannot is left alone for a while."""
         while True:
             suspended = self._still_suspended() if self._suspended else frozenset[str]()
             try:
-                return self._reader(store, suspended).read(entities, now=self._clock.now())
+                return self._reader(store, suspended).read_columns(entities, now=self._clock.now())
             except (NotOnline, SchemaMismatch, UnreadableOnlineState) as error:
                 if error.view in suspended:
                     raise
                 store.note(error)
                 self._suspended[error.view] = time.monotonic() + RETRY_SECONDS
 
-    def _entities_of(self, rows: Sequence[Record]) -> list[dict[str, Any]]:
-        """Return the entity of each row, null where it was not sent."""
-        entities = [{name: row.get(name) for name in self._entities} for row in rows]
+    def _entities_of(self, rows: Sequence[Record]) -> dict[str, list[Any]]:
+        """Return the entities of the rows by column, null where one was not sent."""
+        entities: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in self._entities}
         for name, kind in self._parsed.items():
-            for place, entity in enumerate(entities):
-                try:
-                    entity[name] = msgspec.convert(entity[name], kind | None)  # noqa: TID251  a scalar needs no description
-                except msgspec.ValidationError as error:
-                    found = f"{entity[name]!r} in row {place}"
-                    raise WrongValue(name, found=found, required=f"{kind.__name__}, {error}") from error
+            entities[name] = [_parsed(name, value, kind, place) for place, value in enumerate(entities[name])]
         return entities
 
     def _reader(self, store: GuardedStore, without: frozenset[str]) -> OnlineReader:
@@ -133,3 +128,10 @@ class Lookup:
     def _fallback(self, rows: int, without: dict[str, Any] | None = None) -> Looked:
         names = tuple(name for name in self.names if name not in (without or ()))
         return Looked({name: [self._plan.fallback.get(name)] * rows for name in names}, [None] * rows, names)
+
+
+def _parsed(name: str, value: Any, kind: type, place: int) -> Any:
+    try:
+        return msgspec.convert(value, kind | None)  # noqa: TID251  a scalar needs no description
+    except msgspec.ValidationError as error:
+        raise WrongValue(name, found=f"{value!r} in row {place}", required=f"{kind.__name__}, {error}") from error

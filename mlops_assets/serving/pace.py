@@ -17,7 +17,7 @@ from mlops_assets.serving.arm import INLINE_ROWS, Scored
 from mlops_assets.serving.tracing import carried, span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlops_assets.serving.arm import Arm
     from mlops_assets.serving.body import Record
@@ -120,9 +120,9 @@ class Paced:
             for call in calls:
                 self._score_alone(call)
             return
-        for place, call in enumerate(calls):
+        for call, row in zip(calls, rows_of(scored), strict=True):
             if not call.answer.done():
-                call.answer.set_result((_row(scored, place), None))
+                call.answer.set_result((row, None))
 
     def _here(self, rows: Sequence[Record], until: float) -> tuple[Scored, float]:
         started = time.perf_counter()
@@ -163,12 +163,10 @@ def _alike(calls: Sequence[_Call]) -> tuple[Sequence[_Call], list[_Call]]:
     return alike, others
 
 
-def _row(scored: Scored, place: int) -> Scored:
-    """Return what a group's scores say of one of its rows."""
-    end = place + 1
-    return Scored(
-        scored.predictions[place:end],
-        {name: values[place:end] for name, values in scored.features.items()},
-        scored.features_as_of[place:end],
-        scored.defaulted,
-    )
+def rows_of(scored: Scored) -> Iterator[Scored]:
+    """Yield what a group's scores say of each of its rows."""
+    names = tuple(scored.features)
+    vectors = zip(*map(zip, scored.features.values()), strict=True)  # by row: each value as a column of one
+    for place, (prediction, vector) in enumerate(zip(scored.predictions, vectors, strict=True)):
+        as_of = scored.features_as_of[place : place + 1]
+        yield Scored([prediction], dict(zip(names, vector, strict=True)), as_of, scored.defaulted)

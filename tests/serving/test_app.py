@@ -50,8 +50,7 @@ def test_every_shape_of_body_gives_the_same_answer(client: TestClient, body: dic
         "variant": "champion",
         "predictions": [105.0, 3.5],
     }
-    headers = {name: response.headers[name] for name in ("x-request-id", "x-model-version", "x-model-variant")}
-    assert headers == {"x-request-id": event_id, "x-model-version": "3", "x-model-variant": "champion"}
+    assert response.headers["x-request-id"] == event_id
 
 
 def test_a_model_answers_under_its_name(client: TestClient) -> None:

@@ -40,7 +40,7 @@ def test_a_request_of_entities_and_inputs_is_scored_with_what_the_store_holds(wo
     scored = arm.score([ANN, {"customer": "bob", "item": 9, "n": 1}], until=FOR_EVER)
 
     assert scored.predictions == [ANNS, 2 + 1]
-    assert scored.features == {
+    assert {name: list(values) for name, values in scored.features.items()} == {
         "amount": [1.0, 2.0],
         "city": ["Rome", "Oslo"],
         "is_new": [1.0, 0.0],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 
 from mlops_assets.features.online.sqlite_store import SqliteStore
 from mlops_assets.rollout.state import Route
@@ -58,7 +59,7 @@ def test_one_is_timed_by_itself_and_the_others_are_one_call(arm: LoadedArm) -> N
     assert sizes(arm) == [1, 19]
     assert [seconds is not None for _, seconds in answers] == [True] + [False] * 19
     assert [answer.predictions for answer, _ in answers] == [[1 + n + 20 + 1000 * (n % 2)] for n in range(20)]
-    assert [answer for answer, _ in answers] == [arm.score(rows, until=float("inf")) for rows in requests]
+    assert [encode(answer) for answer, _ in answers] == [encode(arm.score(one, until=float("inf"))) for one in requests]
 
 
 def test_only_requests_alike_are_scored_together(arm: LoadedArm) -> None:
@@ -68,7 +69,7 @@ def test_only_requests_alike_are_scored_together(arm: LoadedArm) -> None:
     requests = [one, one, sent, several, one, sent]
     answers = scored_at_once(arm, requests)
 
-    assert [answer for answer, _ in answers] == [arm.score(rows, until=float("inf")) for rows in requests]
+    assert [encode(answer) for answer, _ in answers] == [encode(arm.score(one, until=float("inf"))) for one in requests]
     assert [answer.predictions for answer, _ in answers][2:4] == [[52.0], [3.0, 44.0]]
 
 

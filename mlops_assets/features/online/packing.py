@@ -52,18 +52,21 @@ class Packer:
 
     def key(self, entity: Mapping[str, Any]) -> bytes | None:
         """Return the key of an entity, as `keys_of`."""
-        return self.keys_of([entity])[0]
+        return self.keys_of({name: [value] for name, value in entity.items()})[0]
 
-    def keys_of(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+    def keys_of(self, entities: Mapping[str, Sequence[Any]]) -> list[bytes | None]:
         """Return the key of each entity; None if part of it is null, for a null equals nothing.
+
+        Args:
+            entities: By column, one value an entity.
 
         Raises:
             WrongEntity: A column is missing, or a value has another type.
         """
         try:
-            columns = [[entity[name] for entity in entities] for name in self._names]
+            columns = [entities[name] for name in self._names]
         except KeyError as error:
-            found = f"columns {', '.join(entities[0]) or 'none'}"
+            found = f"columns {', '.join(entities) or 'none'}"
             raise WrongEntity(self._schema.view, found=found, required=f"also {error.args[0]}") from error
         rows = zip(*columns, strict=True)
         if self._is_plain and [{*map(type, column)} for column in columns] == self._kinds:

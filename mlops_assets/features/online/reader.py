@@ -5,8 +5,6 @@ The path of a read is short on purpose: one key and one decoded tuple for each e
 
 from __future__ import annotations
 
-from itertools import chain
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -16,7 +14,7 @@ from mlops_assets.features.online.packing import Packer, from_micros, to_micros
 from mlops_assets.features.online.schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.features.online.packing import Row
@@ -57,16 +55,16 @@ class OnlineFeatures(msgspec.Struct, frozen=True):
 
     Attributes:
         columns: The values by feature, in the model's order; null where the offline join would give null.
-        rows: By view, the row of each entity: `usable_at` and `event_timestamp` in microseconds, then its features.
+        times: By view, the `event_timestamp` of each entity's row in microseconds; null where it has none.
     """
 
     columns: dict[str, Sequence[Any]]
-    rows: list[list[Row]]
+    times: list[Sequence[int | None]]
 
     @property
     def oldest_us(self) -> list[int | None]:
         """Return, by entity, the oldest `event_timestamp` among the views that had a row, in microseconds."""
-        return list(map(_oldest, zip(*self.rows, strict=True)))
+        return list(map(_oldest, zip(*self.times, strict=True)))
 
     @property
     def features_as_of(self) -> list[datetime | None]:
@@ -94,18 +92,28 @@ class OnlineReader:
     def __init__(self, store: Readable, schemas: Sequence[Schema], features: Sequence[str]) -> None:
         self._store = store
         self._views = [_View(schema) for schema in schemas]
-        places = [place for schema in schemas for place in _places(schema)]
+        self._entities = {name for schema in schemas for name, _ in schema.entity}
+        places = {
+            f"{schema.view}:{name}": (at, TIMES + place)
+            for at, schema in enumerate(schemas)
+            for place, (name, _) in enumerate(schema.features)
+        }
         for reference in features:
             if reference not in places:
-                raise UnknownFeature(reference, [place for place in places if place])
-        self._names = [reference.partition(":")[2] for reference in features]
-        self._pick = _picker([places.index(reference) for reference in features])
+                raise UnknownFeature(reference, list(places))
+        self._places = {reference.partition(":")[2]: places[reference] for reference in features}
 
     def read(self, entities: Sequence[Mapping[str, Any]], *, now: datetime) -> OnlineFeatures:
+        """Return the features of each entity, as `read_columns`."""
+        names = entities[0] if entities else self._entities
+        known = [name for name in names if all(name in entity for entity in entities)]
+        return self.read_columns({name: [entity[name] for entity in entities] for name in known}, now=now)
+
+    def read_columns(self, entities: Mapping[str, Sequence[Any]], *, now: datetime) -> OnlineFeatures:
         """Return the features of each entity as they can be used at `now`.
 
         Args:
-            entities: Values of the entity columns of every view; a null entity has null features.
+            entities: The entity columns of every view, one value an entity; a null entity has null features.
 
         Raises:
             NotOnline: A view was never materialised.
@@ -120,12 +128,11 @@ class OnlineReader:
         found = self._store.read(wanted)
         at = to_micros(now)
         parts = [
-            view.rows(some, stored, dict(zip(asked, packed, strict=True)), at)
+            view.columns(some, stored, zip(asked, packed, strict=True), at)
             for view, some, (_, asked), (stored, packed) in zip(self._views, keys, wanted, found, strict=True)
         ]
-        rows = parts[0] if len(parts) == 1 else [tuple(chain(*row)) for row in zip(*parts, strict=True)]
-        columns = zip(*map(self._pick, rows), strict=True) if rows else [()] * len(self._names)
-        return OnlineFeatures(dict(zip(self._names, columns, strict=True)), parts)
+        columns = {name: parts[view][place] for name, (view, place) in self._places.items()}
+        return OnlineFeatures(columns, [part[1] for part in parts])
 
 
 class _View:
@@ -140,18 +147,22 @@ class _View:
         self._nothing: Row = (None,) * (TIMES + len(schema.features))
         self._seen: Schema | None = None
 
-    def rows(
-        self, keys: Sequence[bytes | None], stored: StoredView, packed: Mapping[bytes, bytes | None], at: int
-    ) -> list[Row]:
-        """Return the row of each key as it can be used at `at`: both times, then the features, all None without one."""
+    def columns(
+        self,
+        keys: Sequence[bytes | None],
+        stored: StoredView,
+        packed: Iterable[tuple[bytes, bytes | None]],
+        at: int,
+    ) -> Sequence[Sequence[Any]]:
+        """Return what can be used of the row of each key at `at`: both times, then the features; None without a row."""
         if stored.schema is not self._seen:
             self._require(stored.schema)
         oldest, nothing = at - self._lifetime, self._nothing
         found: dict[bytes | None, Row] = {None: nothing}
-        for key, value in packed.items():
+        for key, value in packed:
             row = self._unpack(value) if value else nothing
             found[key] = row if value and row[0] <= at and row[1] >= oldest else nothing
-        return [found[key] for key in keys]
+        return list(zip(*[found[key] for key in keys], strict=True)) or [()] * len(nothing)
 
     def _require(self, schema: Schema) -> None:
         if schema != self._schema:
@@ -159,20 +170,9 @@ class _View:
         self._seen = schema
 
 
-def _places(schema: Schema) -> list[str]:
-    """Return what stands where in a decoded row."""
-    return ["", "", *(f"{schema.view}:{name}" for name, _ in schema.features)]
-
-
-def _picker(positions: Sequence[int]) -> Callable[[Row], Row]:
-    if len(positions) == 1:
-        return itemgetter(slice(positions[0], positions[0] + 1))
-    return itemgetter(*positions) if positions else lambda _: ()
-
-
-def _oldest(rows: tuple[Row, ...]) -> int | None:
-    times = [row[1] for row in rows if row[1] is not None]
-    return min(times) if times else None
+def _oldest(times: tuple[int | None, ...]) -> int | None:
+    known = [one for one in times if one is not None]
+    return min(known) if known else None
 
 
 def _difference(expected: Schema, found: Schema) -> str:

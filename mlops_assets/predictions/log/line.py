@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -81,8 +82,8 @@ class Logged(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     latency_us: int = 0
     arm_us: int = 0
-    features: dict[str, list[Any]] = {}
-    features_as_of: list[int | None] = []
+    features: dict[str, Sequence[Any]] = {}
+    features_as_of: Sequence[int | None] = ()
     defaulted: list[str] = []
 
 

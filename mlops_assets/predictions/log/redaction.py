@@ -16,7 +16,7 @@ from mlops_assets.predictions.log.line import SHADOW_SUFFIX, CaptureData, Ground
 from mlops_assets.predictions.log.rows import body_of, decode_line, row_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from mlops_assets.predictions.log.rows import ReadRows
@@ -105,7 +105,7 @@ def _is_theirs(row: Mapping[str, Any], envelope: Line, logged: Logged, who: Who)
 
 
 def _cut(logged: Logged, kept: list[int], numbers: list[int]) -> Logged:
-    def some(cells: list[Any]) -> list[Any]:
+    def some(cells: Sequence[Any]) -> list[Any]:
         return [cells[at] for at in kept if at < len(cells)]
 
     return replace(
