@@ -19,7 +19,7 @@ from benchmarks.report import at_least, at_most, conditions, finish
 from benchmarks.served_flights import Flights, prepare
 from benchmarks.under_load import Server, ask, free_port, started
 
-ROUNDS = 2
+ROUNDS = 4
 NOOP = """
 async def app(scope, receive, send):
     if scope["type"] != "http":

@@ -5,13 +5,14 @@ How they are started and stopped for a person is in `tests/e2e/test_up.py`, what
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.waiting import until
 
 HOLD = """
 import os, sys
@@ -37,13 +38,6 @@ print("I serve", flush=True)
 Path(sys.argv[1]).write_text(str(os.getpid()))
 time.sleep(600)
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
 
 
 @dataclass

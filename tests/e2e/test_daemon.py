@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 from shop.deployment import JOB, TRAINING_WEEKS
-from shop.location import Location, kill, until
+from shop.location import Location, kill
 from shop.world import week_start
 
 from mlops_assets.assets.binding import EVENTS, REASON, VERDICT
@@ -13,6 +13,7 @@ from mlops_assets.retraining.events import Event, EventLog, new_event
 from mlops_assets.rollout.routing import Routing, read_routing
 from mlops_assets.settings import load_settings
 from mlops_assets.training.mlflow_client import open_client
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 WEAK = "training: {params: {n_estimators: 1, max_depth: 1}}"

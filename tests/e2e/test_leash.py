@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.waiting import until
 
 # A stubborn service: ignores polite signals, and has a grandchild in a session of its own whose parent is gone.
 STUBBORN = """
@@ -35,13 +36,6 @@ def start(tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
     )
     until(lambda: pids.exists() and pids.read_text().endswith("\n"))
     return leash, [int(pid) for pid in pids.read_text().split()]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def alive(pid: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shop.deployment import JOB, Shop, value
-from shop.location import make_location, until
+from shop.location import make_location
 
 from mlops_assets.assets.binding import VERDICT
 from mlops_assets.evaluation.verdict import Approved
@@ -28,6 +28,7 @@ from mlops_assets.rollout.rollouts import act
 from mlops_assets.rollout.routing import Routing, read_routing
 from mlops_assets.rollout.spec import RolloutSpec
 from mlops_assets.settings import load_settings
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 ROOT = Path(__file__).parents[2]

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
-from shop.location import Location, kill, until
+from shop.location import Location, kill
 from shop.rolling import JOB, SHARES, expect_agreement, roll, routing_of
 
 from mlops_assets.assets.binding import STANDING
 from mlops_assets.automation.reconcile import reconcile
 from mlops_assets.rollout.due import standing
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 

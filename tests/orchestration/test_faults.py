@@ -28,6 +28,7 @@ from mlops_assets.rollout.routing import Routing, read_routing, route_of
 from mlops_assets.rollout.settling import settle
 from mlops_assets.rollout.traffic import give_all_traffic
 from mlops_assets.settings import load_settings
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -106,13 +107,6 @@ def junk(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     (folder / "model.skops").unlink()
-
-
-def until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.1)
 
 
 # Labels

@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,19 +19,11 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlops_assets.rollout.heartbeat import Heartbeat, live_servers
+from tests.waiting import until
 
 BODY = json.dumps({"instances": [{"x": 0.5}]}).encode()
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
 SLOW_SECONDS = 0.4
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Wait until something is true, and return it."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
-    return found
 
 
 @dataclass

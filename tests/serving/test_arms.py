@@ -2,7 +2,6 @@
 
 import gc
 import json
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.pace import PROVEN
 from tests.serving.arms import COMPUTE, OVERFLOWS, RAISES, SALT, SLEEPS, change_traffic, logged, route_both
 from tests.serving.conftest import REQUEST
+from tests.waiting import until
 
 CUSTOMERS: list[Any] = [f"c{number}" for number in range(40)]
 BAD = {"half": 7, "word": "hey"}
@@ -43,14 +43,6 @@ def ask(client: TestClient, *rows: dict[str, Any]) -> dict[str, Any]:
     return response.json()
 
 
-def wait_until(is_so: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 30
-    while not (found := is_so()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
-
-
 def test_each_unit_has_its_arm_in_every_request_and_keeps_it_as_the_share_grows(
     tmp_path: Path, state: LocalState
 ) -> None:
@@ -59,7 +51,7 @@ def test_each_unit_has_its_arm_in_every_request_and_keeps_it_as_the_share_grows(
         for share in (0.3, 0.6):
             if share != 0.3:
                 change_traffic(state, share=share)
-                wait_until(lambda: ask(client, {"customer": CUSTOMERS[0]})["generation"] == 2)
+                until(lambda: ask(client, {"customer": CUSTOMERS[0]})["generation"] == 2)
             expected = [2 if bucket(one) < share * 10_000 else 1 for one in CUSTOMERS]
             assert {1, 2} == set(expected)
             for _ in range(2):
@@ -211,7 +203,7 @@ def test_the_shadow_scores_what_the_champion_answered(tmp_path: Path, state: Loc
     route_both(state, share=0.0, is_shadow=True)
     with serving(tmp_path, state) as client:
         reply = ask(client, {"x": 1})
-        shadow = wait_until(lambda: next((one for one in logged(tmp_path) if one.get("role") == "shadow"), None))
+        shadow = until(lambda: next((one for one in logged(tmp_path) if one.get("role") == "shadow"), None))
         metrics = client.get("/metrics").text
 
     assert (reply["variant"], reply["predictions"]) == ("champion", [2.0])
@@ -224,7 +216,7 @@ def test_the_champion_scores_in_the_shadow_what_the_challenger_answered(tmp_path
     route_both(state, share=0.5, assign_by=("customer",))
     with serving(tmp_path, state) as client:
         reply = ask(client, *({"customer": one} for one in CUSTOMERS))
-        shadow = wait_until(lambda: next((one for one in logged(tmp_path) if one.get("role") == "shadow"), None))
+        shadow = until(lambda: next((one for one in logged(tmp_path) if one.get("role") == "shadow"), None))
 
     [answered] = [part for part in reply["parts"] if part["variant"] == "challenger"]
     assert (shadow["version"], shadow["assigned"]) == (1, "challenger")
@@ -237,12 +229,12 @@ def test_shadows_that_wait_while_others_are_answered_are_scored_together(tmp_pat
     with serving(tmp_path, state) as client:
         for n in range(2 * PROVEN):  # the challenger is quick
             ask(client, {"half": n, "word": "ho"})
-        wait_until(lambda: f"mlops_shadow_scored_total {2 * PROVEN}.0" in client.get("/metrics").text)
+        until(lambda: f"mlops_shadow_scored_total {2 * PROVEN}.0" in client.get("/metrics").text)
         with ThreadPoolExecutor(20) as pool:  # the champion is not: somebody is always waiting for it
             slow_ones = [pool.submit(ask, client, {"half": 9, "word": "ho"}) for _ in range(4)]
             quick_ones = [pool.submit(ask, client, {"half": n, "word": "ho"}) for n in range(10, 26)]
             predictions = [one.result()["predictions"] for one in (*slow_ones, *quick_ones)]
-        wait_until(lambda: f"mlops_shadow_scored_total {2 * PROVEN + 20}.0" in client.get("/metrics").text)
+        until(lambda: f"mlops_shadow_scored_total {2 * PROVEN + 20}.0" in client.get("/metrics").text)
     shadows = [line for line in logged(tmp_path) if line.get("role") == "shadow"][2 * PROVEN :]
 
     assert predictions == [[181.0]] * 4 + [[1.0 + 20 * n] for n in range(10, 26)]
@@ -277,12 +269,12 @@ def test_a_challenger_that_keeps_failing_is_out_at_once_also_while_the_store_tak
         lock.mkdir()
         replies = [ask(client, BAD) for _ in range(20)]
         if is_shadow:
-            wait_until(lambda: "mlops_shadow_failures_total 5.0" in client.get("/metrics").text)
+            until(lambda: "mlops_shadow_failures_total 5.0" in client.get("/metrics").text)
         replies += [ask(client, {"half": 1, "word": "ho"}) for _ in range(3)]
         lines = list(logged(tmp_path))
         assert state.read("routing/churn") == held
         lock.rmdir()
-        routing = wait_until(lambda: (found := state.read("routing/churn")) and found[1] > held[1] and found[0])
+        routing = until(lambda: (found := state.read("routing/churn")) and found[1] > held[1] and found[0])
 
     assert {reply["variant"] for reply in replies} == {"champion"}
     assert [reply["predictions"] for reply in replies[-3:]] == [[21.0]] * 3, (
@@ -364,7 +356,7 @@ def test_a_version_that_is_gone_is_let_go_without_the_garbage_collector(
             for version in (1, 2, 3):  # the one before is kept for a way back
                 if version > 1:
                     deploy(version)
-                wait_until(lambda wanted=version: ask(client, {"x": 1.0})["version"] == wanted)
-            wait_until(lambda: first() is None)
+                until(lambda wanted=version: ask(client, {"x": 1.0})["version"] == wanted)
+            until(lambda: first() is None)
         finally:
             gc.enable()

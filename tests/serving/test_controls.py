@@ -17,7 +17,8 @@ from mlops_assets.lake.state import LocalState
 from mlops_assets.rollout.routing import read_routing
 from mlops_assets.serving.keys import Scope, create_key
 from tests.serving.arms import change_traffic, route_both
-from tests.serving.fleet import Fleet, serving, until
+from tests.serving.fleet import Fleet, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extra, pytest.mark.timeout(120)]
 ROW = {"instances": [{"x": 1}]}

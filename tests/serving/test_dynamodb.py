@@ -24,7 +24,8 @@ from mlops_assets.lake.state import LocalState
 from mlops_assets.predictions.log.segments import all_segments
 from mlops_assets.rollout.routing import Route
 from mlops_assets.rollout.traffic import give_all_traffic
-from tests.serving.fleet import Fleet, serving, until
+from tests.serving.fleet import Fleet, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(580)]
 URL = "dynamodb://shop?region=us-east-1"

@@ -15,7 +15,8 @@ from mlops_assets.rollout.routing import read_routing
 from mlops_assets.rollout.state import Route, Traffic
 from mlops_assets.serving.fast_fail import FastFail
 from tests.serving.arms import RAISES, logged, route_both
-from tests.serving.fleet import serving, until
+from tests.serving.fleet import serving
+from tests.waiting import until
 
 NEWEST = Traffic(Route(2, "run2", "/models/2"), "churn-2-1/0", 0.5, "salt", fast_fail=(0.5, 4))
 CALLERS, WORKERS, AMONG = 4, 2, 20

@@ -18,7 +18,8 @@ from mlops_assets.rollout.heartbeat import Heartbeat
 from mlops_assets.rollout.routing import Route
 from mlops_assets.rollout.traffic import give_all_traffic
 from tests.serving.conftest import REQUEST, save_model
-from tests.serving.fleet import BODY, HEAD, Fleet, load, serving, until
+from tests.serving.fleet import BODY, HEAD, Fleet, load, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 # A call into a library that does not let go of the interpreter holds up every thread of a worker.

@@ -22,7 +22,7 @@ from mlops_assets.rollout.state import Look, Route, Traffic
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.status.render import page
 from mlops_assets.serving.status.view import Status, view
-from tests.serving.fleet import until
+from tests.waiting import until
 
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 ONE, TWO = Route(1, "run1", "/models/1"), Route(2, "run2", "/models/2")

@@ -17,7 +17,8 @@ from mlops_assets.rollout.spec import RolloutSpec
 from mlops_assets.rollout.state import Look, Rollout
 from mlops_assets.rollout.traffic import change_routing, give_all_traffic
 from tests.serving.conftest import save_model
-from tests.serving.fleet import Fleet, serving, until
+from tests.serving.fleet import Fleet, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(200)]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -18,7 +18,8 @@ from mlops_assets.rollout.heartbeat import Applied, Heartbeat, LoadFailed, wait_
 from mlops_assets.rollout.routing import Route
 from mlops_assets.rollout.traffic import give_all_traffic
 from tests.serving.conftest import save_model
-from tests.serving.fleet import Fleet, load, serving, until
+from tests.serving.fleet import Fleet, load, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SWAPS, SWAP_SECONDS = 8, 0.4

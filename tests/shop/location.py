@@ -7,10 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from mlops_assets.settings import load_settings
 from shop.deployment import SHOP_DEFS, Shop
 from shop.kept import make_home
 from shop.world import FIRST_WEEK, Week, write_orders
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = """
@@ -49,15 +49,6 @@ HASTE = {  # what a person need not notice at once, a test waits for
     "user_code_failure_retry_delay: 10": "user_code_failure_retry_delay: 2",
     "poll_interval_seconds: 15": "poll_interval_seconds: 2",
 }
-
-
-def until(condition: Callable[[], Any], seconds: float = 90, *, why: Callable[[], str] = lambda: "") -> Any:
-    """Return the first true value of `condition`; poll until a deadline that only a fault reaches."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"it did not come true in time\n{why()}"
-        time.sleep(0.2)
-    return found
 
 
 def free_port() -> int:

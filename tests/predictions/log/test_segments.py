@@ -20,7 +20,7 @@ from mlops_assets.predictions.log.segments import (
     tidy,
 )
 from mlops_assets.predictions.log.writer import Segment, SegmentWriter, worker_name
-from tests.serving.fleet import until
+from tests.waiting import until
 
 NOON = datetime(2013, 5, 19, 12, 59, 59, 250_000, tzinfo=UTC)
 
