@@ -35,7 +35,7 @@ up ui: $(STAMP)  ## Start the Dagster UI, its daemon, the model server and the M
 	$(BIN)/mlops up
 
 test: $(STAMP)  ## Run all tests (WORKERS=2 processes)
-	$(BIN)/pytest -n $(WORKERS) --dist loadscope --durations 15
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 15
 
 check: $(STAMP)  ## Format, lint, types, import rules and definition files; tests are in `make test`
 	$(BIN)/ruff format --check .
