@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,8 @@ def opened_run(
 
 def _close(run: TrackedRun, status: str, error: BaseException) -> None:
     """Close a run after an error, which stays the one that is raised."""
+    if not isinstance(error, Exception):  # it may have stopped a read of a database file, whose lock the frames hold
+        traceback.clear_frames(error.__traceback__)
     try:
         run.client.set_terminated(run.run_id, status)
     except Exception as second:  # noqa: BLE001  whatever it is, the first error says more

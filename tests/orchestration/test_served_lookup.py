@@ -58,7 +58,7 @@ def test_a_trained_version_scores_entities_as_it_scores_their_vectors(shop: Shop
         "mean_amount": [newest_of(shop, row["customer"]) for row in rows],
         **{name: [row[name] for row in rows] for name in ("amount", "channel")},
     }
-    assert (scored.features, scored.defaulted) == (vectors, ())
+    assert ({name: list(values) for name, values in scored.features.items()}, scored.defaulted) == (vectors, ())
     np.testing.assert_allclose(scored.predictions, predictor.predict(pa.table(vectors)), atol=1e-6)
     alone = ArmLoader(None, clock)(route).score(rows[:1], until=FOR_EVER)
     assert (alone.features["mean_amount"], alone.defaulted) == ([20.0], ("mean_amount",))

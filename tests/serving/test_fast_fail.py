@@ -14,6 +14,7 @@ from mlops_assets.lake.state import LocalState
 from mlops_assets.rollout.routing import read_routing
 from mlops_assets.rollout.state import Route, Traffic
 from mlops_assets.serving.fast_fail import FastFail
+from mlops_assets.serving.shadow import ROWS_TOGETHER
 from tests.serving.arms import RAISES, logged, route_both
 from tests.serving.fleet import serving
 from tests.waiting import until
@@ -43,9 +44,9 @@ def test_more_failures_than_the_share_of_the_newest_take_it_out_at_every_step(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_shadow", [False, True], ids=["canary", "shadow"])
+@pytest.mark.parametrize(("is_shadow", "at_once"), [(False, CALLERS), (True, ROWS_TOGETHER)], ids=["canary", "shadow"])
 def test_callers_see_no_error_and_the_server_takes_the_challenger_out(
-    tmp_path: Path, state: LocalState, is_shadow: bool
+    tmp_path: Path, state: LocalState, is_shadow: bool, at_once: int
 ) -> None:
     share = 0.0 if is_shadow else 0.5
     route_both(state, challenger=RAISES, share=share, is_shadow=is_shadow, fast_fail=(0.5, AMONG))
@@ -79,5 +80,5 @@ def test_callers_see_no_error_and_the_server_takes_the_challenger_out(
     assert (routing.challenger, routing.rollout.phase) == (None, "rolled_back")
     assert (routing.rollout.actions[-1].who, routing.history[-1].who) == ("server", "server")
     failed = [line for line in lines if line.get("error")]
-    assert AMONG / 2 < len(failed) <= WORKERS * (AMONG / 2 + 1 + CALLERS), "a worker does not wait for the routing"
+    assert AMONG / 2 < len(failed) <= WORKERS * (AMONG / 2 + 1 + at_once), "a worker does not wait for the routing"
     assert {line.get("role", "answer") for line in failed} == {"shadow" if is_shadow else "answer"}

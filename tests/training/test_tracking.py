@@ -4,9 +4,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from mlops_assets.training.tracking import RunNotFound
 
@@ -44,6 +47,37 @@ def test_a_run_that_is_stopped_is_closed_and_says_how(tracking, error, status):
     (run,) = opened
     assert _status(tracking, run.run_id) == status
     assert run.client.get_run(run.run_id).data.metrics == {"before": 1.0}
+
+
+@contextmanager
+def stopping_a_read_of_runs():
+    """Stop whoever reads runs from a database while rows are left to be read, which locks a file."""
+
+    def stop(_connection, _cursor, statement, *_):
+        if "FROM runs" in statement:
+            raise Interrupted
+
+    event.listen(Engine, "after_cursor_execute", stop)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "after_cursor_execute", stop)
+
+
+def test_a_run_that_is_stopped_while_it_reads_its_store_is_closed(tracking):
+    opened = []
+
+    def work():
+        with tracking.run("delay", tags={}) as run:
+            opened.append(run)
+            with stopping_a_read_of_runs():
+                run.log_metrics({"never": 1.0})
+
+    with pytest.raises(Interrupted):
+        work()
+    (run,) = opened
+    assert _status(tracking, run.run_id) == "KILLED"
+    assert run.client.get_run(run.run_id).data.metrics == {}
 
 
 def test_two_open_runs_of_one_process_never_mix(tracking):
