@@ -29,7 +29,7 @@ class Scored(msgspec.Struct, frozen=True):
 
     predictions: list[Any]
     features: dict[str, Sequence[Any]]
-    features_as_of: Sequence[int | None] = ()
+    features_as_of: Sequence[int | None] = []
     defaulted: tuple[str, ...] = ()
 
 

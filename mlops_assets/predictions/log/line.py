@@ -83,7 +83,7 @@ class Logged(msgspec.Struct, frozen=True, omit_defaults=True):
     latency_us: int = 0
     arm_us: int = 0
     features: dict[str, Sequence[Any]] = {}
-    features_as_of: Sequence[int | None] = ()
+    features_as_of: Sequence[int | None] = []
     defaulted: list[str] = []
 
 
