@@ -65,11 +65,11 @@ def routing(location: Location) -> Routing:
     return read_routing(open_state(location.shop.lake), "returns")[0]
 
 
-def ticks(location: Location) -> int:
-    """Count the sensor's looks that came to an end; those while its code server is dead do not."""
+def ticks(location: Location, *, failed: bool = False) -> int:
+    """Count the sensor's looks that came to an end, or those that failed, as they do while its code server is dead."""
     (state,) = [one for one in location.instance.all_instigator_state() if one.name == "retraining"]
     found = location.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-    return len([tick for tick in found if tick.end_timestamp and not tick.error])
+    return len([tick for tick in found if tick.end_timestamp and bool(tick.error) == failed])
 
 
 def mlflow_runs(status: str) -> set[str]:
@@ -116,6 +116,7 @@ def test_an_event_is_one_run_at_a_time_until_one_comes_to_its_end_whatever_kills
 
     first = in_training(deployed, set())
     wait_for_ticks(deployed)
+    assert ticks(deployed, failed=True) == 0
     assert [run.run_id for run in deployed.runs(JOB)] == [first], "a later tick started another run"
     tags = deployed.run(first).tags
     assert (tags[EVENTS], tags[REASON]) == (event.id, event.reasons[0])
